@@ -10,7 +10,8 @@ from fototeca.collect.catalog.images import Images
 from fototeca.collect.catalog.models import now
 
 _COLUMNS = (
-    "image_id, time, action, actor_kind, actor, old_label, old_rejected, new_label, new_rejected, reason, undoes, decision_id"
+    "image_id, time, action, actor_kind, actor, old_label, old_rejected, new_label, new_rejected, reason, undoes,"
+    " other_image_id, decision_id"
 )
 
 
@@ -48,9 +49,10 @@ class Decisions(Repository):
                 after.rejected,
                 reason,
                 undoes,
+                edit.other_image_id,
             )
             cursor = self._sql.execute(
-                f"INSERT INTO decisions ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,NULL)",
+                f"INSERT INTO decisions ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,NULL)",
                 [value for name, value in vars(decision).items() if name != "decision_id"],
             )
             self._sql.execute(

@@ -44,11 +44,11 @@ class DuplicateCache(Repository):
 
     def pairs(self) -> list[MatchRow]:
         """Return the verified pairs."""
-        return [MatchRow(**row) for row in self._sql.execute("SELECT a, b, reason, distance FROM duplicate_pairs")]
+        return [MatchRow(**row) for row in self._sql.execute("SELECT a, b, reason, distance, kind FROM duplicate_pairs")]
 
     def matches(self) -> list[MatchRow]:
         """Return every comparison with a group's representative, including those without a match."""
-        return [MatchRow(**row) for row in self._sql.execute("SELECT a, b, reason, distance FROM matches")]
+        return [MatchRow(**row) for row in self._sql.execute("SELECT a, b, reason, distance, kind FROM matches")]
 
     def add_search(self, pairs: Iterable[MatchRow], view_hashes: Iterable[tuple[bytes, bytes]]) -> None:
         """Store verified pairs together with the images that were searched for them."""
@@ -69,6 +69,6 @@ class DuplicateCache(Repository):
 
     def _insert(self, table: str, rows: Iterable[MatchRow]) -> None:
         self._sql.executemany(
-            f"INSERT OR IGNORE INTO {table} (a, b, reason, distance) VALUES (?, ?, ?, ?)",
-            [(row.a, row.b, row.reason, row.distance) for row in rows],
+            f"INSERT OR IGNORE INTO {table} (a, b, reason, distance, kind) VALUES (?, ?, ?, ?, ?)",
+            [(row.a, row.b, row.reason, row.distance, row.kind) for row in rows],
         )

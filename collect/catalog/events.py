@@ -8,7 +8,7 @@ from typing import Literal
 from fototeca.core.results import Result
 from fototeca.core.settings import LABEL_SEPARATOR
 
-Action = Literal["label", "reject", "restore", "rename"]
+Action = Literal["label", "reject", "restore", "rename", "apart"]
 ActorKind = Literal["person", "source", "rule"]
 
 
@@ -48,13 +48,15 @@ class Edit:
     """A change of one image's label or status.
 
     `label`: the new label, with several categories joined by `|`; for a `rename` the category's new name. `rejected`: the reason
-    of a rejection. `old_category`: the category's old name, for a `rename`.
+    of a rejection. `old_category`: the category's old name, for a `rename`. `other_image_id`: for `apart`, the image of which
+    this one is no copy.
     """
 
     action: Action
     label: str = ""
     rejected: str = ""
     old_category: str = ""
+    other_image_id: str = ""
 
     @classmethod
     def relabel(cls, label: str) -> Edit:
@@ -76,6 +78,11 @@ class Edit:
         """Rename a category in the image's label; nothing else changes."""
         return cls("rename", new, old_category=old)
 
+    @classmethod
+    def apart(cls, other_image_id: str) -> Edit:
+        """State that the image is no copy of another; label and status stay."""
+        return cls("apart", other_image_id=other_image_id)
+
     def apply(self, state: ReviewState) -> ReviewState:
         """Return `state` after this edit. `reviewed` stays: it depends on who edits."""
         match self.action:
@@ -87,6 +94,8 @@ class Edit:
                 return replace(state, rejected="", restored=True)
             case "rename":
                 return replace(state, label=rename_in_label(state.label, self.old_category, self.label))
+            case "apart":
+                return state
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,7 @@ class Decision(Result):
     `old_label` and `new_label` are the image's label before and after; of a `rename`, the category's names. `old_rejected` and
     `new_rejected` are the reasons for which the image is rejected before and after, empty where it is not. `reason` is a remark.
     `undoes` is the time of the earlier decision by the same actor about the same image which this event undoes, or empty.
+    `other_image_id` is, of `apart`, the image of which this one is no copy; label and status stay as they are.
     `decision_id` is the event's number in this catalog.
     """
 
@@ -110,12 +120,13 @@ class Decision(Result):
     new_rejected: str
     reason: str = ""
     undoes: str = ""
+    other_image_id: str = ""
     decision_id: int = 0
 
     @property
     def is_review(self) -> bool:
-        """Return True if a person decided about this very image; a renamed category reviews nothing."""
-        return self.actor_kind == "person" and self.action != "rename"
+        """Return True if a person decided on this very image's label or status, which `rename` and `apart` do not."""
+        return self.actor_kind == "person" and self.action not in ("rename", "apart")
 
     @property
     def by(self) -> Actor:
@@ -127,6 +138,8 @@ class Decision(Result):
         """Return the change that was decided."""
         if self.action == "rename":
             return Edit.rename(self.old_label, self.new_label)
+        if self.action == "apart":
+            return Edit.apart(self.other_image_id)
         return Edit(self.action, self.new_label if self.action == "label" else "", self.new_rejected)
 
     @property

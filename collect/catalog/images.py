@@ -10,6 +10,7 @@ from fototeca.collect.catalog.models import ImageRow, ImageStatus
 
 _SELECT = (
     "SELECT i.image_id, path, format, width, height, mode, bytes, phash, added, label, rejected, reviewed, restored,"
+    " taken, background, frame, normalized,"
     " coalesce(group_id, '') AS group_id, coalesce(component, '') AS component,"
     " coalesce(is_representative, 1) AS is_representative"
     " FROM images i LEFT JOIN groups USING (image_id) LEFT JOIN components USING (image_id)"
@@ -48,10 +49,11 @@ class Images(Repository):
     def insert(self, image: ImageRow, time: str) -> bool:
         """Add the image, with `time` if it has none; return False if it exists."""
         i = image
+        row = (i.image_id, i.path, i.format, i.width, i.height, i.mode, i.bytes, i.phash, i.added or time)
         cursor = self._sql.execute(
-            "INSERT INTO images (image_id, path, format, width, height, mode, bytes, phash, added) VALUES (?,?,?,?,?,?,?,?,?)"
-            " ON CONFLICT (image_id) DO NOTHING",
-            (i.image_id, i.path, i.format, i.width, i.height, i.mode, i.bytes, i.phash, i.added or time),
+            "INSERT INTO images (image_id, path, format, width, height, mode, bytes, phash, added,"
+            " taken, background, frame, normalized) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (image_id) DO NOTHING",
+            (*row, i.taken, i.background, i.frame, i.normalized),
         )
         return cursor.rowcount == 1
 

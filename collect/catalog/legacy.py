@@ -36,7 +36,18 @@ def parse_legacy_decision(image_id: str, time: str, who: str, old: str, new: str
     )
     reason = "" if undoes else why
     return Decision(
-        image_id, time, action, by.kind, by.name, old_label, old_rejected, new_label, new_rejected, reason, undoes, decision_id
+        image_id,
+        time,
+        action,
+        by.kind,
+        by.name,
+        old_label,
+        old_rejected,
+        new_label,
+        new_rejected,
+        reason,
+        undoes,
+        decision_id=decision_id,
     )
 
 

@@ -23,6 +23,8 @@ class Provenance:
 
     `category` is empty where the source does not give one; `width` and `height` are pixels as announced by the source;
     `thumbnail` is True where only a thumbnail was available; `original` is the source's id of the original of an augmented copy.
+    `file_name` is the original name, relative to the folder or archive that it came in; `split` is train, val or test where
+    the source gives one; images of one `split_group` (a patient, a video) share a split.
     """
 
     url: str
@@ -38,6 +40,9 @@ class Provenance:
     height: int | None = None
     thumbnail: bool = False
     original: str = ""
+    file_name: str = ""
+    split: str = ""
+    split_group: str = ""
 
     def __post_init__(self) -> None:
         """Replace values from a site that cannot be stored."""
@@ -126,6 +131,8 @@ class ImageProvenance:
     license: str
     thumbnail: bool
     original: str
+    split: str
+    split_group: str
 
 
 @dataclass(frozen=True)
@@ -144,6 +151,8 @@ class ImageRow:
 
     `component` is the smallest id of the images that verified pairs connect it to; empty if the last search for duplicates did
     not include it. `is_representative`: deduplication did not set it aside. `restored`: a person brought it back.
+    `taken`: time of the photograph in EXIF. `background`: color under transparent pixels. `frame`: frame of an animation that is
+    read. `normalized`: how reading changes the stored pixels, comma-separated.
     """
 
     image_id: str
@@ -162,6 +171,10 @@ class ImageRow:
     group: str = ""
     component: str = ""
     is_representative: bool = True
+    taken: str = ""
+    background: str = ""
+    frame: int = 0
+    normalized: str = ""
 
     @property
     def status(self) -> ImageStatus:
@@ -215,12 +228,16 @@ class LabelIssueRow:
 
 @dataclass(frozen=True)
 class MatchRow:
-    """A pair of pixel digests, the smaller first, and how they match; `reason` is empty where they do not. `distance`: bits."""
+    """A pair of pixel digests, the smaller first, and how they match; `reason` is empty where they do not.
+
+    `distance`: bits. `kind`: kind of tie, as `curate.duplicates` names it.
+    """
 
     a: bytes
     b: bytes
     reason: str
     distance: float
+    kind: str = "copy"
 
 
 def replace_surrogates(text: str) -> str:

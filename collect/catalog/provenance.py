@@ -15,10 +15,12 @@ class Provenances(Repository):
         """Add a place; one that is known keeps its first values, since versions were frozen with them."""
         p = place
         rights = (p.author, p.license, p.license_found, p.width, p.height, int(p.thumbnail), p.original)
+        file = (p.file_name, p.split, p.split_group)
         self._sql.execute(
             "INSERT INTO provenance (candidate_id, source, category, query, rank, page_url, author, license, license_found,"
-            " width, height, thumbnail, original, found) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
-            (candidate_id, p.source, p.category, p.query, p.rank, p.page_url, *rights, time),
+            " width, height, thumbnail, original, file_name, split, split_group, found)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            (candidate_id, p.source, p.category, p.query, p.rank, p.page_url, *rights, *file, time),
         )
 
     def of_image(self, image_id: str) -> list[Provenance]:
@@ -36,8 +38,8 @@ class Provenances(Repository):
         that tried the same candidate again moves it.
         """
         rows = self._sql.execute(
-            "SELECT c.image_id, c.url, p.provenance_id, p.source, p.page_url, p.author, p.license, p.thumbnail, p.original"
-            " FROM provenance p JOIN candidates c USING (candidate_id)"
+            "SELECT c.image_id, c.url, p.provenance_id, p.source, p.page_url, p.author, p.license, p.thumbnail, p.original,"
+            " p.split, p.split_group FROM provenance p JOIN candidates c USING (candidate_id)"
             " WHERE c.image_id IS NOT NULL AND p.found <= ? AND coalesce((SELECT min(time) FROM attempts a"
             " WHERE a.candidate_id = c.candidate_id AND (a.state = 'accepted' OR a.reason = 'duplicate')), c.updated) <= ?",
             (time, time),
@@ -100,7 +102,8 @@ class Provenances(Repository):
     def _select(self, where: str, value: str | int) -> list[Provenance]:
         rows = self._sql.execute(
             "SELECT c.url, source, category, query, rank, page_url, author, license, license_found,"
-            " width, height, thumbnail, original FROM provenance p JOIN candidates c USING (candidate_id)"
+            " width, height, thumbnail, original, file_name, split, split_group"
+            " FROM provenance p JOIN candidates c USING (candidate_id)"
             f" WHERE {where} ORDER BY provenance_id",
             (value,),
         )

@@ -172,13 +172,22 @@ MIGRATIONS = (
     ALTER TABLE ties RENAME TO matches;
     ALTER TABLE suggestions RENAME TO label_issues;
     ALTER TABLE label_issues RENAME COLUMN neighbours TO neighbors;
+    ALTER TABLE provenance ADD COLUMN file_name TEXT NOT NULL DEFAULT '';   -- original name, relative to the folder or archive
+    ALTER TABLE provenance ADD COLUMN split TEXT NOT NULL DEFAULT '';       -- train, val or test as the source gives it, or empty
+    ALTER TABLE provenance ADD COLUMN split_group TEXT NOT NULL DEFAULT ''; -- images with one value share a split, or empty
+    ALTER TABLE images ADD COLUMN taken TEXT NOT NULL DEFAULT '';           -- time of the photograph in EXIF, ISO 8601, or empty
+    ALTER TABLE images ADD COLUMN background TEXT NOT NULL DEFAULT '';      -- color under transparent pixels, or empty
+    ALTER TABLE images ADD COLUMN frame INTEGER NOT NULL DEFAULT 0;         -- frame of an animation that is read
+    ALTER TABLE images ADD COLUMN normalized TEXT NOT NULL DEFAULT '';      -- how reading changes it, comma-separated, or empty
+    ALTER TABLE duplicate_pairs ADD COLUMN kind TEXT NOT NULL DEFAULT 'copy';  -- kind of tie, see curate.duplicates
+    ALTER TABLE matches ADD COLUMN kind TEXT NOT NULL DEFAULT 'copy';
     DROP INDEX decisions_image;
     ALTER TABLE decisions RENAME TO legacy_decisions;
     CREATE TABLE decisions (           -- decision log, append-only
         decision_id INTEGER PRIMARY KEY,
         image_id TEXT NOT NULL REFERENCES images,
         time TEXT NOT NULL,            -- UTC, ISO 8601
-        action TEXT NOT NULL CHECK (action IN ('label', 'reject', 'restore', 'rename')),
+        action TEXT NOT NULL CHECK (action IN ('label', 'reject', 'restore', 'rename', 'apart')),
         actor_kind TEXT NOT NULL CHECK (actor_kind IN ('person', 'source', 'rule')),
         actor TEXT NOT NULL,
         old_label TEXT NOT NULL,       -- label before; of a rename, the old name of the category
@@ -186,7 +195,8 @@ MIGRATIONS = (
         new_label TEXT NOT NULL,       -- label after; of a rename, the new name of the category
         new_rejected TEXT NOT NULL,    -- reason for which it is rejected after, or empty
         reason TEXT NOT NULL,          -- remark
-        undoes TEXT NOT NULL           -- time of the earlier decision by this actor on this image that it undoes, or empty
+        undoes TEXT NOT NULL,          -- time of the earlier decision by this actor on this image that it undoes, or empty
+        other_image_id TEXT NOT NULL DEFAULT '' -- of `apart`, the image of which it is no copy
     ) STRICT;
     CREATE INDEX decisions_image ON decisions (image_id);
     """,

@@ -124,4 +124,6 @@ def describe_decision(decision: Decision) -> str:
     """Return the change of one decision, for people."""
     if decision.action == "rename":
         return f"category {decision.old_label} -> {decision.new_label}"
+    if decision.action == "apart":
+        return f"no copy of {decision.other_image_id[:12]}"
     return f"{decision.before} -> {'restored' if decision.action == 'restore' else decision.after}"

@@ -373,7 +373,7 @@ def test_rename_without_changed_labels_is_reported(workspace: Workspace, fototec
     with Catalog.open(workspace) as catalog:
         catalog.candidates.add(Provenance("http://e.org/a.jpg", "urls", "fox"), "http://e.org/a.jpg")
     result = fototeca("curate", "label", "--from", "fox", "--label", "dog", cwd=workspace.root)
-    assert (result.returncode, result.stdout) == (0, "") and "images found as fox" in result.stderr
+    assert (result.returncode, result.stdout) == (0, "") and "images collected or labeled as fox" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_decision_file_has_decisions_since_the_parent(workspace: Workspace, add_
         )
     freeze_version(workspace)
     lines = (workspace.manifests / "v002.decisions.csv").read_text().splitlines()
-    assert lines[1:] == [f"{ids[0]},2020-01-01T00:00:00.000000+00:00,label,person,ana,cat,,dog,,seen,"]
+    assert lines[1:] == [f"{ids[0]},2020-01-01T00:00:00.000000+00:00,label,person,ana,cat,,dog,,seen,,"]
     assert len((workspace.manifests / "v001.decisions.csv").read_text().splitlines()) == 41
 
 
