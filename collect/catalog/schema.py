@@ -199,6 +199,11 @@ MIGRATIONS = (
         other_image_id TEXT NOT NULL DEFAULT '' -- of `apart`, the image of which it is no copy
     ) STRICT;
     CREATE INDEX decisions_image ON decisions (image_id);
+    CREATE TABLE app_samples (         -- samples that the FiftyOne App shows; one that is missing there was deleted in the App
+        image_id TEXT PRIMARY KEY REFERENCES images,
+        dataset TEXT NOT NULL,         -- random id of the FiftyOne dataset
+        state TEXT NOT NULL            -- review state that was pushed last, see curate.labels.review_state
+    ) STRICT, WITHOUT ROWID;
     """,
 )
 
