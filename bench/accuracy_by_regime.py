@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
@@ -52,7 +52,7 @@ def collect_photographs(labels: Path, folder: Path) -> Workspace:
     with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("path", "label"), *((row["path"], row["label"]) for row in chosen)])
     workspace = create_workspace(folder / "w", sorted({row["label"] for row in chosen}), target=MIN_CLASS)
-    collect_folder(workspace, labels.parent, LabelSource(file=folder / "labels.csv"), FetchOptions())
+    collect_folder(workspace, labels.parent, FolderOptions(labels=folder / "labels.csv"), FetchOptions())
     dedup(workspace)
     (folder / "done").touch()
     return workspace

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fototeca.collect.catalog import Catalog, ImageRow
-from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
@@ -146,7 +146,7 @@ def collect(labels: Path, folder: Path) -> Workspace:
         writer.writerow(("path", "label"))
         writer.writerows((row["path"], row["label"]) for row in chosen)
     workspace = create_workspace(folder / "w", sorted({row["label"] for row in chosen}))
-    collect_folder(workspace, labels.parent, LabelSource(file=table), FetchOptions())
+    collect_folder(workspace, labels.parent, FolderOptions(labels=table), FetchOptions())
     dedup(workspace)
     return workspace
 

@@ -20,7 +20,7 @@ from openTSNE import TSNE
 
 from fototeca.analysis.features.embedding import principal_components, tsne
 from fototeca.analysis.report.page import write_report
-from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
@@ -54,20 +54,20 @@ def create_drawn(folder: Path, count: int) -> Workspace:
         path = folder / "signs" / name / f"{number:05}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(draw_image(name, 7, number).jpeg)
-    return create_frozen(folder, names, folder / "signs", LabelSource(from_folder=True))
+    return create_frozen(folder, names, folder / "signs", FolderOptions(label_from_folder=True))
 
 
 def create_photographs(folder: Path, labels: Path) -> Workspace:
     """Create a workspace of the photographs in `labels` (path,label) and freeze it."""
     with labels.open(encoding="utf-8", newline="") as file:
         names = sorted({row["label"] for row in csv.DictReader(file)})
-    return create_frozen(folder, names, labels.parent, LabelSource(file=labels))
+    return create_frozen(folder, names, labels.parent, FolderOptions(labels=labels))
 
 
-def create_frozen(folder: Path, names: list[str], images: Path, labels: LabelSource) -> Workspace:
+def create_frozen(folder: Path, names: list[str], images: Path, options: FolderOptions) -> Workspace:
     """Collect images, set duplicates aside and freeze v001."""
     workspace = create_workspace(folder / "task", names, target=100)
-    collect_folder(workspace, images, labels, FetchOptions())
+    collect_folder(workspace, images, options, FetchOptions())
     dedup(workspace)
     freeze_version(workspace)
     return workspace

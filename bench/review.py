@@ -20,7 +20,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from fototeca.collect.browser.driver import open_browser
 from fototeca.collect.catalog import Catalog, Edit
-from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
@@ -54,7 +54,7 @@ def draw(folder: Path, count: int) -> Workspace:
         noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         Image.fromarray(noise).resize((160, 120), Image.Resampling.BICUBIC).save(path, quality=85)
     workspace = create_workspace(folder / "bench-review", names)
-    collect_folder(workspace, folder / "in", LabelSource(from_folder=True), FetchOptions())
+    collect_folder(workspace, folder / "in", FolderOptions(label_from_folder=True), FetchOptions())
     return workspace
 
 

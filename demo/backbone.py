@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.console import notify
@@ -73,7 +73,7 @@ def _train_backbone(folder: Path) -> Path:
     if not workspace.config.exists():
         create_workspace(workspace.root, list(OTHER_SIGNS), target=IMAGES_PER_SIGN)
     draw_new_images(folder / "images", list(OTHER_SIGNS), IMAGES_PER_SIGN)
-    collect_folder(workspace, folder / "images", LabelSource(from_folder=True), FetchOptions())
+    collect_folder(workspace, folder / "images", FolderOptions(label_from_folder=True), FetchOptions())
     dedup(workspace)
     version = freeze_version(workspace).manifest.version
     run = train_run(workspace, TrainConfig(version, "cnn", "scratch", image_size=64, epochs=20))

@@ -81,12 +81,12 @@ class Workspace(WorkspacePaths):
             labels: CSV file with a row per image.
             options: smallest side, largest file and other limits.
         """
-        from fototeca.collect.files.local_files import LabelSource
+        from fototeca.collect.files.folder_options import FolderOptions
         from fototeca.collect.http.options import FetchOptions
         from fototeca.collect.ingest.folder import collect_folder
 
-        source = LabelSource(category, label_from_folder, Path(labels) if labels is not None else None)
-        return collect_folder(self, Path(path), source, options or FetchOptions())
+        folder_options = FolderOptions(category, label_from_folder, Path(labels) if labels is not None else None)
+        return collect_folder(self, Path(path), folder_options, options or FetchOptions())
 
     def collect_urls(self, file: Path | str, *, category: str = "", options: FetchOptions | None = None) -> CollectSummary:
         """Download the images of a list: CSV with `url[,category,page_url,author,license]`, or one URL per line.

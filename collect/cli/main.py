@@ -102,12 +102,12 @@ def folder(
 
     Example: fototeca collect folder ~/photos --label-from-folder
     """
-    from fototeca.collect.files.local_files import LabelSource
+    from fototeca.collect.files.folder_options import FolderOptions
     from fototeca.collect.ingest.folder import collect_folder
 
     workspace = Workspace.find()
     options = FetchOptions(min_side=min_side, max_bytes=max_bytes)
-    finish(workspace, collect_folder(workspace, path, LabelSource(category, label_from_folder, labels), options))
+    finish(workspace, collect_folder(workspace, path, FolderOptions(category, label_from_folder, labels), options))
 
 
 @app.command()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
+from fototeca.core.class_mapping import category_spellings, normalize_category
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import Settings
@@ -82,21 +81,12 @@ def _class_parts(folders: tuple[str, ...], category_names: set[str]) -> tuple[st
 
 def propose_category(folder: str, settings: Settings) -> CategoryProposal:
     """Return the category whose name or query equals the folder's name but for spelling, else the most similar one."""
-    names = {_normalize(text): category.name for category in settings.categories for text in (category.name, *category.queries)}
+    names = category_spellings(settings)
     for text in (folder, folder.rpartition("/")[2]):
-        if (normalized := _normalize(text)) in names:
+        if (normalized := normalize_category(text)) in names:
             return CategoryProposal(names[normalized], is_exact=True)
-    similar = difflib.get_close_matches(_normalize(folder.rpartition("/")[2]), names, n=1, cutoff=_MIN_SIMILARITY)
+    similar = difflib.get_close_matches(normalize_category(folder.rpartition("/")[2]), names, n=1, cutoff=_MIN_SIMILARITY)
     return CategoryProposal(names[similar[0]] if similar else "", is_exact=False)
-
-
-def _normalize(text: str) -> str:
-    """Return a name without accents, punctuation, case, leading numbers or WordNet ids (`n01234567`), and plural s."""
-    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower() or text.lower()
-    words = re.sub(r"[\W_]+", " ", letters).split()
-    while len(words) > 1 and re.fullmatch(r"n?\d+", words[0]):
-        words = words[1:]
-    return " ".join(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words)
 
 
 def render_proposal(folders: Mapping[str, str], settings: Settings, title: str) -> str:
@@ -119,21 +109,6 @@ def _quote(text: str) -> str:
     """Return `text` as a TOML basic string."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\u{ord(match[0]):04x}", escaped) + '"'
-
-
-def read_mapping(file: Path, settings: Settings) -> dict[str, str]:
-    """Return the category of each folder in a mapping file; "" excludes a folder. FototecaError if the file is invalid."""
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        hint = "pass the file that the command without --map writes"
-        raise FototecaError(f"{file} cannot be read: {error}", hint) from None
-    table = document.get("map")
-    if not isinstance(table, dict) or not all(isinstance(category, str) for category in table.values()):
-        raise FototecaError(f"{file} has no table [map] of strings", 'write under [map]: "folder name" = "category"')
-    if not any(table.values()):
-        raise FototecaError(f"{file} excludes every folder", "write a category for at least one folder")
-    return {folder: category and settings.check_label(category) for folder, category in table.items()}
 
 
 def map_folders(folders: Mapping[str, str], mapping: Mapping[str, str], file: Path) -> dict[str, str]:

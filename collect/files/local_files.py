@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote_to_bytes
 
 from fototeca.collect.catalog import Provenance
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.responses import FetchError
-from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.settings import LABEL_SEPARATOR, Settings, to_nfc
 from fototeca.vision.image import SUFFIXES
 
@@ -21,28 +20,16 @@ LOCAL_SCHEME = "file://"
 """Prefix of the URL of a local file."""
 
 
-@dataclass(frozen=True)
-class LabelSource:
-    """Source of the categories of local images: one for all, the folder's name, a CSV file, or none."""
-
-    category: str = ""
-    from_folder: bool = False
-    file: Path | None = None
-
-    def __post_init__(self) -> None:
-        """Check that at most one source is given."""
-        if sum((bool(self.category), self.from_folder, self.file is not None)) > 1:
-            message = "labels are given more than once"
-            raise FototecaError(message, "give one of --category, --label-from-folder, --labels")
-
-
-def list_local_images(path: Path, labels: LabelSource, settings: Settings, *, name: str = "") -> list[Provenance]:
+def list_local_images(
+    path: Path, options: FolderOptions, settings: Settings, passed_over: PassedOver, *, name: str = ""
+) -> list[Provenance]:
     """Return the provenance of every image below a folder, or of the file itself, sorted by name.
 
     Args:
         path: folder or image.
-        labels: source of the categories.
+        options: source of the categories.
         settings: categories of the workspace.
+        passed_over: counts the files that are not taken.
         name: recorded as the query; by default the name of `path`.
 
     Raises:
@@ -54,14 +41,16 @@ def list_local_images(path: Path, labels: LabelSource, settings: Settings, *, na
     names = sorted(name for name in all_names if _suffix(name) in SUFFIXES)
     if not names:
         raise FototecaError(f"{path} has no images", f"supported file types: {' '.join(sorted(SUFFIXES))}")
-    label_by_name = _find_labels(names, labels, settings)
-    _report_ignored(name for name in all_names if _suffix(name) not in SUFFIXES)
+    label_by_name = _find_labels(names, options, settings)
+    for other in all_names:
+        if _suffix(other) not in SUFFIXES:
+            passed_over.add(_suffix(other).removeprefix(".") or "no-ending", other)
     base = path.resolve() if path.is_dir() else path.resolve().parent
     query = decode_file_name(name or path.name)
     return [
         Provenance(local_url(base / file), "folder", label_by_name.get(file, ""), query=query, rank=rank)
         for rank, file in enumerate(names)
-        if labels.file is None or file in label_by_name
+        if options.labels is None or file in label_by_name
     ]
 
 
@@ -99,23 +88,14 @@ def _suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
-def _report_ignored(names: Iterable[str]) -> None:
-    """Print the number of files that are ignored because of their suffix, by suffix."""
-    suffixes = Counter(_suffix(name) or "without suffix" for name in names)
-    if suffixes:
-        ranked = sorted(suffixes.items(), key=lambda item: (-item[1], item[0]))
-        listed = ", ".join(f"{count} {suffix}" for suffix, count in ranked[:6]) + (" and more" if len(ranked) > 6 else "")
-        notify(f"fototeca: ignored files that are not of a supported image type: {listed}")
-
-
-def _find_labels(names: list[str], labels: LabelSource, settings: Settings) -> dict[str, str]:
-    if labels.category:
-        return dict.fromkeys(names, settings.check(labels.category))
-    if labels.from_folder:
+def _find_labels(names: list[str], options: FolderOptions, settings: Settings) -> dict[str, str]:
+    if options.category:
+        return dict.fromkeys(names, settings.check(options.category))
+    if options.label_from_folder:
         label_by_name = {name: to_nfc(PurePosixPath(name).parent.name) for name in names}
         _check_categories(label_by_name.values(), settings, "folders", "rename the folders or add categories to fototeca.toml")
         return label_by_name
-    return _read_labels(labels.file, settings, names) if labels.file else {}
+    return _read_labels(options.labels, settings, names) if options.labels else {}
 
 
 def _check_categories(labels: Iterable[str], settings: Settings, subject: str, hint: str) -> None:

@@ -14,13 +14,14 @@ from urllib.parse import quote
 from fototeca.collect.api.json_fields import get_text
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.files.archives import DamagedArchiveError, is_archive, strip_archive_suffix, unpack
-from fototeca.collect.files.class_mapping import find_class_folders, map_folders, read_mapping, render_proposal
+from fototeca.collect.files.class_mapping import find_class_folders, map_folders, render_proposal
 from fototeca.collect.files.local_files import image_names, local_url
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs import DatasetInfo, Hub, get_hub, redact
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.summary import CollectSummary
 from fototeca.collect.sources import SourceContext
+from fototeca.core.class_mapping import read_mapping
 from fototeca.core.errors import ExternalError, FototecaError, ShortfallError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace

@@ -5,25 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 from fototeca.collect.files.archives import open_folder
-from fototeca.collect.files.local_files import LabelSource, list_local_images
+from fototeca.collect.files.folder_options import FolderOptions
+from fototeca.collect.files.local_files import list_local_images
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.summary import CollectSummary
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 
 
-def collect_folder(workspace: Workspace, path: Path, labels: LabelSource, options: FetchOptions) -> CollectSummary:
+def collect_folder(workspace: Workspace, path: Path, options: FolderOptions, fetch: FetchOptions) -> CollectSummary:
     """Ingest every image below `path`: a folder, a zip, tar or parquet file, or one image. The files stay unchanged.
 
     Args:
         workspace: where images and catalog are written.
         path: folder, archive or image file.
-        labels: source of the categories.
-        options: `min_side` and `max_bytes` apply.
+        options: source of the categories, files to exclude, splits, groups and rights.
+        fetch: `min_side` and `max_bytes` apply.
 
     Raises:
         FototecaError: `path` has no images, an archive is damaged, or a label is not a category of the workspace.
     """
     with open_folder(workspace, path) as folder:
-        provenances = list_local_images(folder, labels, workspace.settings, name=path.name)
-        return ingest_provenances(workspace, provenances, options, total=len(provenances), local=True)
+        passed_over = PassedOver()
+        provenances = list_local_images(folder, options, workspace.settings, passed_over, name=path.name)
+        return ingest_provenances(workspace, provenances, fetch, total=len(provenances), local=True, passed_over=passed_over)

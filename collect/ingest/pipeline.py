@@ -25,6 +25,7 @@ from fototeca.collect.ingest.targets import Targets
 from fototeca.collect.store import remove_stale_files
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
 from fototeca.vision.threads import image_threads
@@ -197,6 +198,7 @@ def ingest_provenances(
     *,
     total: int | None = None,
     local: bool = False,
+    passed_over: PassedOver | None = None,
 ) -> CollectSummary:
     """Ingest every provenance whose candidate has no final state. A failed candidate is recorded with its reason.
 
@@ -206,9 +208,12 @@ def ingest_provenances(
         options: limits of fetching.
         total: number of provenances for the progress bar, if known.
         local: the URLs are local files made by `collect.files.local_files.local_url`.
+        passed_over: files and rows that are no candidates; it may grow while `provenances` is read.
     """
+    summary = SummaryBuilder(passed_over=PassedOver() if passed_over is None else passed_over)
     with Catalog.open(workspace) as catalog:
-        return IngestPipeline(workspace, catalog, options, _make_downloader(workspace, options, local)).run(provenances, total)
+        downloader = _make_downloader(workspace, options, local)
+        return IngestPipeline(workspace, catalog, options, downloader, summary=summary).run(provenances, total)
 
 
 def retry_candidates(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -> CollectSummary:

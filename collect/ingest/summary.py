@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fototeca.collect.catalog import CandidateState
+from fototeca.core.passed_over import PassedOver, PassedOverCount
 from fototeca.core.results import Result
 from fototeca.core.tables import render_table
 
@@ -47,6 +48,9 @@ class CollectSummary(Result):
     counts: tuple[CandidateCount, ...] = ()
     """New final states by source, category, state and reason."""
 
+    passed_over: tuple[PassedOverCount, ...] = ()
+    """Files and rows that are no candidates, by reason; see docs/not-taken.md."""
+
     problems: tuple[str, ...] = ()
     """One line per query that a source did not answer completely."""
 
@@ -55,7 +59,7 @@ class CollectSummary(Result):
         return sum(row.candidates for row in self.counts if (row.state, row.reason) == (state, reason))
 
     def text(self) -> str:
-        """Return the summary for the terminal: a line, a table by category and source, a line per reason and problem."""
+        """Return the summary for the terminal: a line, a table, and a line per reason and problem."""
         first = f"{self.candidates} candidates, {self.already_known} already known, {self.accepted} accepted"
         first += f", {self.restored} restored to the store" if self.restored else ""
         first += f", {self.lost} lost from the store and from their source" if self.lost else ""
@@ -65,6 +69,7 @@ class CollectSummary(Result):
             if row.state != "accepted":
                 reasons[row.state, row.reason] += row.candidates
         lines = [f"  {state} {reason}: {count}" for (state, reason), count in reasons.most_common()]
+        lines += [f"  passed over: {row.text()}" for row in self.passed_over]
         return "\n".join([first, *self._table(), *lines, *(f"  incomplete: {problem}" for problem in self.problems)])
 
     def _table(self) -> list[str]:
@@ -90,6 +95,7 @@ class SummaryBuilder:
     counts: Counter[tuple[str, str, CandidateState, str]] = field(default_factory=Counter)
     """Candidates by source, category, state and reason."""
 
+    passed_over: PassedOver = field(default_factory=PassedOver)
     problems: list[str] = field(default_factory=list)
 
     def build(self) -> CollectSummary:
@@ -103,5 +109,6 @@ class SummaryBuilder:
             self.lost,
             self.excluded_by_license,
             tuple(counts),
+            self.passed_over.counts(),
             tuple(self.problems),
         )

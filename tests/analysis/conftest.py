@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
@@ -36,7 +36,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, list[s
             image = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).resize((96, 72), Image.Resampling.BICUBIC)
             image.save(folder / "in" / name / f"{number:02}.jpg", quality=92)
     workspace = create_workspace(folder / "colours", ["red", "green", "olive"], target=20)
-    collect_folder(workspace, folder / "in", LabelSource(from_folder=True), FetchOptions())
+    collect_folder(workspace, folder / "in", FolderOptions(label_from_folder=True), FetchOptions())
     dedup(workspace)
     freeze_version(workspace)
     configs = [TrainConfig("v001", model, "scratch", image_size=32, epochs=3) for model in ("cnn", "cnn-cbam")]

@@ -71,8 +71,8 @@ def test_version_files_have_the_documented_bytes(workspace: Workspace) -> None:
     path = write_manifest(manifest(workspace), [DECISION])
     assert path.read_bytes() == GOLDEN.encode()
     assert path.with_suffix(".decisions.csv").read_text(encoding="utf-8") == (
-        "image_id,time,action,actor_kind,actor,old_label,old_rejected,new_label,new_rejected,reason,undoes\n"
-        f'{"a" * 64},2026-01-01T00:00:00.000000+00:00,label,person,ana,cat,,cat|dog,,"both, really",\n'
+        "image_id,time,action,actor_kind,actor,old_label,old_rejected,new_label,new_rejected,reason,undoes,other_image_id\n"
+        f'{"a" * 64},2026-01-01T00:00:00.000000+00:00,label,person,ana,cat,,cat|dog,,"both, really",,\n'
     )
     metadata = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert metadata["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()

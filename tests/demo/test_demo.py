@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from fototeca.collect.catalog import Catalog
-from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.search import SearchOptions, preview_search, search_sources
@@ -162,7 +162,7 @@ def test_pipeline_pushes_images_to_fiftyone(
     fo: FiftyOne, workspace: Workspace, gallery: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Uses the database of the tests."""
-    collect_folder(workspace, gallery, LabelSource(category="stop"), FetchOptions())
+    collect_folder(workspace, gallery, FolderOptions(category="stop"), FetchOptions())
     assert fo.list_datasets() == [], "the database of the tests starts empty"
     _review(workspace)
     (name,) = fo.list_datasets()

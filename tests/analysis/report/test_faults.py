@@ -32,7 +32,7 @@ from fototeca.analysis.report import cards
 from fototeca.analysis.report.attributions import _class_models, render_attributions
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.page import SECTIONS, write_report
-from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
@@ -446,7 +446,7 @@ def test_multi_label_task(tmp_path: Path) -> None:
     with (tmp_path / "in" / "labels.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
     workspace = create_workspace(tmp_path / "sides", ["left", "right"], task="multi", target=20)
-    collect_folder(workspace, tmp_path / "in", LabelSource(file=tmp_path / "in" / "labels.csv"), FetchOptions())
+    collect_folder(workspace, tmp_path / "in", FolderOptions(labels=tmp_path / "in" / "labels.csv"), FetchOptions())
     freeze_version(workspace)
     runs = [
         train_run(workspace, TrainConfig("v001", model, "scratch", image_size=32, epochs=4)).id for model in ("cnn", "cnn-cbam")

@@ -107,10 +107,10 @@ def test_folder_and_archives_are_collected(
 def test_ignored_files_are_counted_by_suffix(
     small: Workspace, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The message lists the number of files by suffix."""
+    """The summary has a line for each kind of file that is no image, with its names."""
     run(small, "collect", "folder", photos(tmp_path / "photos"), "--label-from-folder")
-    assert "ignored files" in (stderr := capsys.readouterr().err)
-    assert stderr.endswith("image type: 1 .heic, 1 without suffix\n")
+    assert "\n  passed over: 1 heic: " in (stdout := capsys.readouterr().out)
+    assert "\n  passed over: 1 no-ending: " in stdout
 
 
 def test_stale_extracted_folders_are_removed(small: Workspace, run: Run, tmp_path: Path) -> None:

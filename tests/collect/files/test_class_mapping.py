@@ -14,9 +14,9 @@ from fototeca.collect.files.class_mapping import (
     CategoryProposal,
     find_class_folders,
     propose_category,
-    read_mapping,
     render_proposal,
 )
+from fototeca.core.class_mapping import read_mapping
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import Category, Settings
 

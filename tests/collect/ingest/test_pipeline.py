@@ -15,7 +15,7 @@ from unittest.mock import Mock
 import pytest
 
 from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow, Provenance
-from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.client import Downloader
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
@@ -158,7 +158,7 @@ def test_file_names_need_not_be_utf8(workspace: Workspace, tmp_path: Path) -> No
     folder = tmp_path / os.fsdecode(b"fotos ni\xf1o")
     folder.mkdir()
     (folder / os.fsdecode(b"ni\xf1o.jpg")).write_bytes(jpeg(0))
-    assert collect_folder(workspace, folder, LabelSource("fox"), LOCAL).accepted == 1
+    assert collect_folder(workspace, folder, FolderOptions("fox"), LOCAL).accepted == 1
 
 
 def test_file_urls_in_lists_are_rejected(workspace: Workspace, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_file_urls_in_lists_are_rejected(workspace: Workspace, tmp_path: Path) -
     summary = ingest_provenances(workspace, [Provenance(file.as_uri(), "urls", "fox")], LOCAL)
     assert summary.count("rejected", "bad-url") == 1
     assert retry_candidates(workspace, ["bad-url"], LOCAL).accepted == 0
-    assert collect_folder(workspace, file, LabelSource("fox"), LOCAL).accepted == 1
+    assert collect_folder(workspace, file, FolderOptions("fox"), LOCAL).accepted == 1
 
 
 def test_repeated_archive_is_validated_again(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,13 +176,13 @@ def test_repeated_archive_is_validated_again(workspace: Workspace, tmp_path: Pat
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.jpg", jpeg(0))
     strict, mild = FetchOptions(min_side=500), FetchOptions(min_side=32)
-    assert collect_folder(workspace, tmp_path / "a.zip", LabelSource("fox"), strict).accepted == 0
+    assert collect_folder(workspace, tmp_path / "a.zip", FolderOptions("fox"), strict).accepted == 0
     with pytest.raises(FototecaError, match="can be retried"):
         retry_candidates(workspace, ["too-small"], mild)
     assert "1 candidates are files that no longer exist" in capsys.readouterr().err
     assert workspace_status(workspace).total.rejected == {"too-small": 1}
-    assert collect_folder(workspace, tmp_path / "a.zip", LabelSource("fox"), mild).accepted == 1
-    assert collect_folder(workspace, tmp_path / "a.zip", LabelSource("fox"), mild).already_known == 1
+    assert collect_folder(workspace, tmp_path / "a.zip", FolderOptions("fox"), mild).accepted == 1
+    assert collect_folder(workspace, tmp_path / "a.zip", FolderOptions("fox"), mild).already_known == 1
 
 
 def test_pipes_devices_and_oversized_files_are_recorded(workspace: Workspace, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_pipes_devices_and_oversized_files_are_recorded(workspace: Workspace, tm
     (tmp_path / "photos" / "b.jpg").symlink_to("/dev/zero")
     (tmp_path / "photos" / "c.jpg").write_bytes(jpeg(1))
     (tmp_path / "photos" / "d.jpg").write_bytes(b"x" * 60_000)
-    summary = collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), FetchOptions(max_bytes=50_000))
+    summary = collect_folder(workspace, tmp_path / "photos", FolderOptions("fox"), FetchOptions(max_bytes=50_000))
     assert {(row.state, row.reason): row.candidates for row in summary.counts} == {
         ("failed", "unreadable"): 2,
         ("accepted", ""): 1,
@@ -271,12 +271,12 @@ def test_reviewed_and_rejected_images_keep_their_label(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for number in range(3):
         (tmp_path / "photos" / f"{number}.jpg").write_bytes(jpeg(number))
-    collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), LOCAL)
+    collect_folder(workspace, tmp_path / "photos", FolderOptions("fox"), LOCAL)
     with Catalog.open(workspace) as catalog:
         decided, rejected, _ = catalog.images.all()
         catalog.decisions.add(decided.image_id, Edit.relabel("fox"), by=Actor.person("me"), reason="seen")
         catalog.decisions.add(rejected.image_id, Edit.reject("off-topic"), by=Actor("rule", "x"), reason="seen")
-    collect_folder(workspace, tmp_path / "photos", LabelSource("dog"), LOCAL)
+    collect_folder(workspace, tmp_path / "photos", FolderOptions("dog"), LOCAL)
     with Catalog.open(workspace) as catalog:
         assert [image.label for image in catalog.images.all()] == ["fox", "fox", "dog|fox"]
 
@@ -287,12 +287,12 @@ def test_overwritten_local_file_is_a_new_candidate(tmp_path: Path) -> None:
     photos.mkdir()
     (photos / "IMG_1.jpg").write_bytes(jpeg(1, 200))
     (photos / "IMG_2.jpg").write_bytes(jpeg(2, 200)[:900])
-    first = collect_folder(workspace, photos, LabelSource("fox"), LOCAL)
+    first = collect_folder(workspace, photos, FolderOptions("fox"), LOCAL)
     assert (first.accepted, first.already_known) == (1, 0)
     (photos / "IMG_1.jpg").write_bytes(jpeg(3, 300))
     (photos / "IMG_2.jpg").write_bytes(jpeg(2, 200))
-    again = collect_folder(workspace, photos, LabelSource("fox"), LOCAL)
+    again = collect_folder(workspace, photos, FolderOptions("fox"), LOCAL)
     assert (again.accepted, again.already_known) == (2, 0)
-    assert collect_folder(workspace, photos, LabelSource("fox"), LOCAL).already_known == 2
+    assert collect_folder(workspace, photos, FolderOptions("fox"), LOCAL).already_known == 2
     with Catalog.open(workspace) as catalog:
         assert len(catalog.images.all()) == 3

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow, Provenance
 from fototeca.collect.cli.options import finish
-from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.ingest.targets import MAX_COPY_DISTANCE, Targets
@@ -83,7 +83,7 @@ def test_near_duplicates_count_once_towards_the_target(tmp_path: Path, capsys: p
     """Two encodings of one image are two accepted images and count once; the shortfall ends with exit code 3."""
     workspace: Workspace = create_workspace(tmp_path / "w", ["fox"], target=2)
     recompressed(tmp_path / "photos", 95, 80)
-    summary = collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), FetchOptions())
+    summary = collect_folder(workspace, tmp_path / "photos", FolderOptions("fox"), FetchOptions())
     assert workspace_status(workspace).categories["fox"].accepted == 2
     assert compute_shortfalls(workspace) == {"fox": 1}
     with pytest.raises(typer.Exit) as stopped:

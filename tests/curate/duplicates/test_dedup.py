@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from fototeca.collect.catalog import Actor, Catalog, Edit
-from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
@@ -90,7 +90,7 @@ def photograph(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
 
 def store(workspace: Workspace, folder: Path, category: str = "a") -> dict[str, str]:
     """Collect a folder and return the image id of each file name."""
-    collect_folder(workspace, folder, LabelSource(category=category), FetchOptions())
+    collect_folder(workspace, folder, FolderOptions(category=category), FetchOptions())
     with Catalog.open(workspace) as catalog:
         rows = catalog.database.connection.execute("SELECT url, image_id FROM candidates WHERE image_id IS NOT NULL")
         return {Path(row["url"]).name: row["image_id"] for row in rows}

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow
-from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.store import store_image
@@ -227,7 +227,7 @@ def test_imagefolder_converts_unsupported_formats_to_png(tmp_path: Path) -> None
             for suffix in ("gif", "avif", "jpg", "webp"):
                 Image.new("RGB", (300, 260), (color, 200 - color, len(suffix) * 9)).save(folder / label / f"{color}.{suffix}")
     workspace = create_workspace(tmp_path / "w", ["cat", "dog"])
-    collect_folder(workspace, folder, LabelSource(from_folder=True), FetchOptions())
+    collect_folder(workspace, folder, FolderOptions(label_from_folder=True), FetchOptions())
     manifest = freeze_version(workspace).manifest
     assert {Path(row.path).suffix for row in manifest.rows} == {".gif", ".avif", ".jpg", ".webp"}
     export_version(workspace, "v001", tmp_path / "out", "imagefolder")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageFilter, ImageOps
 
 from fototeca.collect.catalog import Actor, Catalog, Edit, Provenance
-from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
@@ -57,7 +57,7 @@ def quality_dataset(tmp_path: Path) -> tuple[Workspace, dict[str, str]]:
     for seed, (kind, degrade) in enumerate(BAD.items(), 50):
         degrade(scene(seed)).save(folder / f"{kind}.png")
     workspace = create_workspace(tmp_path / "w", ["a", "b"], target=10)
-    collect_folder(workspace, folder, LabelSource(category="a"), FetchOptions())
+    collect_folder(workspace, folder, FolderOptions(category="a"), FetchOptions())
     with Catalog.open(workspace) as catalog:
         rows = catalog.database.connection.execute("SELECT url, image_id FROM candidates WHERE image_id IS NOT NULL")
         return workspace, {row["image_id"]: Path(row["url"]).stem for row in rows}
