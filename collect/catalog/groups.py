@@ -19,12 +19,14 @@ class Groups(Repository):
         with self._database.transaction():
             self._sql.execute("DELETE FROM groups")
             self._sql.execute("DELETE FROM components")
-            members = [(image_id, min(component)) for component in components for image_id in component]
-            self._sql.executemany("INSERT INTO components (image_id, component) VALUES (?, ?)", members)
-            values = [(row.image_id, row.group_id, int(row.is_representative), row.reason, row.distance) for row in rows]
-            self._sql.executemany(
-                "INSERT INTO groups (image_id, group_id, is_representative, reason, distance) VALUES (?,?,?,?,?)", values
-            )
+            self._insert(rows, components)
+
+    def replace_members(self, image_ids: Sequence[str], rows: Iterable[GroupRow], components: Iterable[Sequence[str]]) -> None:
+        """Replace the groups and components of some images, which contain no other image."""
+        with self._database.transaction():
+            for table in ("groups", "components"):
+                self._sql.executemany(f"DELETE FROM {table} WHERE image_id = ?", [(image_id,) for image_id in image_ids])
+            self._insert(rows, components)
 
     def all(self) -> list[GroupRow]:
         """Return every grouped image, by group."""
@@ -55,3 +57,11 @@ class Groups(Repository):
             "SELECT image_id, group_id, is_representative, component FROM frozen_groups WHERE version = ?", (version,)
         )
         return {row["image_id"]: FrozenGroup(**{**row, "is_representative": bool(row["is_representative"])}) for row in rows}
+
+    def _insert(self, rows: Iterable[GroupRow], components: Iterable[Sequence[str]]) -> None:
+        members = [(image_id, min(component)) for component in components for image_id in component]
+        self._sql.executemany("INSERT INTO components (image_id, component) VALUES (?, ?)", members)
+        values = [(row.image_id, row.group_id, int(row.is_representative), row.reason, row.distance) for row in rows]
+        self._sql.executemany(
+            "INSERT INTO groups (image_id, group_id, is_representative, reason, distance) VALUES (?,?,?,?,?)", values
+        )

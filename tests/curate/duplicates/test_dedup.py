@@ -24,7 +24,8 @@ from fototeca.curate.duplicates.clustering import name_groups
 from fototeca.curate.duplicates.listing import list_groups
 from fototeca.curate.duplicates.signatures import read_signatures
 from fototeca.curate.export.datasheet import known_issues
-from fototeca.curate.labels.decisions import label_images, reject_images, restore_images
+from fototeca.curate.labels.decisions import label_images, reject_images
+from fototeca.curate.review.apart import restore_images
 from fototeca.curate.manifest import read_manifest
 from fototeca.curate.review.queues import CONFLICT, list_review_items
 from fototeca.curate.versions.freeze import freeze_version
