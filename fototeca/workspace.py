@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from fototeca.collect.http.options import FetchOptions
     from fototeca.collect.ingest.summary import CollectSummary
     from fototeca.collect.status import WorkspaceStatus
-    from fototeca.curate.duplicates.dedup import DedupResult
     from fototeca.curate.duplicates.listing import MemberRow
+    from fototeca.curate.duplicates.results import DedupResult
     from fototeca.curate.label_issues.find import LabelIssue
     from fototeca.curate.quality.checks import QualityIssue
     from fototeca.curate.versions.freeze import FreezeResult

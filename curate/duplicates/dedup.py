@@ -12,11 +12,11 @@ from tqdm import tqdm
 from fototeca.collect.catalog import Catalog, GroupRow, ImageRow
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
-from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.clustering import Group, KeepPriority, Match, name_groups, rank_copy, rank_image, split_component
 from fototeca.curate.duplicates.hamming_search import MAX_THRESHOLD
 from fototeca.curate.duplicates.pair_cache import PairCache
+from fototeca.curate.duplicates.results import DedupResult
 from fototeca.curate.duplicates.signatures import Signatures, SignedImage, load_signatures, read_signatures, stack_signatures
 from fototeca.curate.duplicates.signatures import sign_image as sign_image  # part of this contract: what `find_near` is given
 from fototeca.curate.duplicates.verify_pairs import DuplicatePair, find_duplicate_pairs
@@ -30,16 +30,6 @@ DEFAULT_THRESHOLD = 10
 
 PIXELS = "pixels"
 """Reason of a match whose pixels are all equal."""
-
-
-@dataclass(frozen=True)
-class DedupResult(Result):
-    """Counts of a search for duplicates."""
-
-    images: int
-    groups: int
-    set_aside: int
-    """Images set aside as duplicates."""
 
 
 def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near: bool = False) -> DedupResult:
