@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from fototeca.collect.http.options import FetchOptions
     from fototeca.collect.ingest.summary import CollectSummary
     from fototeca.collect.status import WorkspaceStatus
-    from fototeca.curate.duplicates.dedup import DedupResult
     from fototeca.curate.duplicates.listing import MemberRow
+    from fototeca.curate.duplicates.results import DedupResult
     from fototeca.curate.label_issues.find import LabelIssue
     from fototeca.curate.quality.checks import QualityIssue
     from fototeca.curate.versions.freeze import FreezeResult
@@ -182,7 +182,7 @@ class Workspace(WorkspacePaths):
 
     def restore(self, image_ids: Sequence[str], *, comment: str = "") -> list[Decision]:
         """Bring back rejected images and images set aside as duplicates."""
-        from fototeca.curate.labels.decisions import restore_images
+        from fototeca.curate.review.apart import restore_images
 
         return restore_images(self, image_ids, comment=comment)
 
