@@ -44,8 +44,17 @@ METADATA_FIELDS: dict[str, tuple[type, ...]] = {
 }
 """Required keys of the JSON besides `schema`, with the types of their values."""
 
-OPTIONAL_METADATA_FIELDS: dict[str, tuple[type, ...]] = {"decode_version": (int,), "row_splits": (str,)}
-"""Keys that the first versions lack: see `Manifest.decode_version` and `encode_splits`."""
+OPTIONAL_METADATA_FIELDS: dict[str, tuple[type, ...]] = {
+    "decode_version": (int,),
+    "row_splits": (str,),
+    "source_splits": (str,),
+    "leaks": (list,),
+    "missing_splits": (dict,),
+}
+"""Keys that not every version has: see `encode_splits` and the fields of `Manifest`."""
+
+_SOURCE_FIELDS = ("source_splits", "leaks", "missing_splits")
+"""Keys of versions whose sources give splits."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,12 @@ class Manifest:
     """Number of images that the last search for duplicates did not cover: added later, or unreadable."""
     uneven: tuple[dict[str, Any], ...] = ()
     """Shares that deviate by more than two points: label, split, share, wanted, reason."""
+    source_splits: str = ""
+    """Split of each row as its source gives it, in the order of ids: 0 train, 1 val, 2 test, - none; empty if none has one."""
+    leaks: tuple[dict[str, Any], ...] = ()
+    """Groups that are in several splits of their source: group, splits, split, frozen, image_ids."""
+    missing_splits: dict[str, Any] = field(default_factory=dict)
+    """Splits that the sources give to no image of a category, so that train images take their place."""
     decode_version: int = 1
     """`vision.image.DECODE_VERSION` at the time of the freeze; 1 for versions that do not name it."""
 
@@ -161,8 +176,8 @@ def read_manifest(workspace: Workspace, version: str) -> Manifest:
     names = {field.name for field in fields(Manifest)}
     values = {name: value for name, value in metadata.items() if name in names} | {"dataset_name": metadata["dataset"]}
     try:
-        for name in ("categories", "ratios", "moved", "uneven"):
-            values[name] = tuple(values[name])
+        for name in ("categories", "ratios", "moved", "uneven", "leaks"):
+            values[name] = tuple(values.get(name, ()))
         return Manifest(**{**values, "rows": tuple(_parse(content, path)), "path": path})
     except ValueError as error:
         raise FototecaError(
@@ -206,7 +221,13 @@ def read_metadata(workspace: Workspace, version: str) -> dict[str, Any]:
 
 def _find_invalid(metadata: dict[str, Any]) -> str:
     """Return the first key whose value has the wrong type, or an empty string."""
-    items: dict[str, tuple[type, ...]] = {"categories": (str,), "ratios": (int, float), "moved": (dict,), "uneven": (dict,)}
+    items: dict[str, tuple[type, ...]] = {
+        "categories": (str,),
+        "ratios": (int, float),
+        "moved": (dict,),
+        "uneven": (dict,),
+        "leaks": (dict,),
+    }
     optional = {name: types for name, types in OPTIONAL_METADATA_FIELDS.items() if name in metadata}
     for name, types in (METADATA_FIELDS | optional).items():
         values = metadata[name] if name in items and isinstance(metadata[name], list) else []
@@ -294,6 +315,7 @@ def _build_metadata(manifest: Manifest, decisions_sha256: str, decisions: int) -
         "moved": manifest.moved,
         "unsearched": manifest.unsearched,
         "uneven": manifest.uneven,
+        **{name: value for name in _SOURCE_FIELDS if (value := getattr(manifest, name))},
         "decode_version": manifest.decode_version,
         "row_splits": encode_splits(manifest.rows),
     }
