@@ -15,13 +15,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version as installed_version
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from fototeca.collect.catalog import Decision
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import csv_bytes, write_bytes, write_text
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest_fields import METADATA_FIELDS, SOURCE_FIELDS, find_invalid
 
 SplitName = Literal["train", "val", "test"]
 
@@ -33,28 +34,6 @@ DECISION_COLUMNS = tuple(field.name for field in fields(Decision) if field.name 
 
 SCHEMA = 2
 """Version of the files beside a manifest. In schema 1, decisions have the columns image_id, time, who, old, new, why."""
-
-METADATA_FIELDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("version", "dataset", "task", "sha256", "tool", "created", "note", "decisions_sha256"), (str,)),
-    **dict.fromkeys(("rows", "seed", "decisions", "last_decision", "unsearched"), (int,)),
-    **dict.fromkeys(("categories", "ratios", "moved", "uneven"), (list,)),
-    **dict.fromkeys(("splits", "labels"), (dict,)),
-    "parent": (str, type(None)),
-    "threshold": (int, type(None)),
-}
-"""Required keys of the JSON besides `schema`, with the types of their values."""
-
-OPTIONAL_METADATA_FIELDS: dict[str, tuple[type, ...]] = {
-    "decode_version": (int,),
-    "row_splits": (str,),
-    "source_splits": (str,),
-    "leaks": (list,),
-    "missing_splits": (dict,),
-}
-"""Keys that not every version has: see `encode_splits` and the fields of `Manifest`."""
-
-_SOURCE_FIELDS = ("source_splits", "leaks", "missing_splits")
-"""Keys of versions whose sources give splits."""
 
 
 @dataclass(frozen=True)
@@ -212,29 +191,11 @@ def read_metadata(workspace: Workspace, version: str) -> dict[str, Any]:
         missing = [key for key in METADATA_FIELDS if key not in metadata]
     except (OSError, ValueError, KeyError, TypeError):
         raise FototecaError(f"manifests/{path.name} cannot be read", restore) from None
-    invalid = "" if missing else _find_invalid(metadata)
+    invalid = "" if missing else find_invalid(metadata)
     if missing or invalid or metadata["version"] != name:
         problem = f"lacks {missing[0]}" if missing else f"has an invalid {invalid or 'version'}"
         raise FototecaError(f"manifests/{path.name} {problem}", restore)
     return metadata
-
-
-def _find_invalid(metadata: dict[str, Any]) -> str:
-    """Return the first key whose value has the wrong type, or an empty string."""
-    items: dict[str, tuple[type, ...]] = {
-        "categories": (str,),
-        "ratios": (int, float),
-        "moved": (dict,),
-        "uneven": (dict,),
-        "leaks": (dict,),
-    }
-    optional = {name: types for name, types in OPTIONAL_METADATA_FIELDS.items() if name in metadata}
-    for name, types in (METADATA_FIELDS | optional).items():
-        values = metadata[name] if name in items and isinstance(metadata[name], list) else []
-        if not isinstance(metadata[name], types) or not all(isinstance(value, items[name]) for value in values):
-            return name
-    checks = {"task": metadata["task"] in get_args(Task), "ratios": len(metadata["ratios"]) == len(SPLITS)}
-    return next((name for name, valid in checks.items() if not valid), "")
 
 
 def is_stored(row: ManifestRow) -> bool:
@@ -315,7 +276,7 @@ def _build_metadata(manifest: Manifest, decisions_sha256: str, decisions: int) -
         "moved": manifest.moved,
         "unsearched": manifest.unsearched,
         "uneven": manifest.uneven,
-        **{name: value for name in _SOURCE_FIELDS if (value := getattr(manifest, name))},
+        **{name: value for name in SOURCE_FIELDS if (value := getattr(manifest, name))},
         "decode_version": manifest.decode_version,
         "row_splits": encode_splits(manifest.rows),
     }
