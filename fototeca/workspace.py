@@ -198,17 +198,20 @@ class Workspace(WorkspacePaths):
 
         return declare_apart(self, image_ids, comment=comment)
 
-    def freeze(self, *, seed: int | None = None, ratios: str | None = None, note: str = "") -> FreezeResult:
+    def freeze(
+        self, *, seed: int | None = None, ratios: str | None = None, note: str = "", leave_out: Sequence[str] = ()
+    ) -> FreezeResult:
         """Write the next version, `manifests/vNNN.csv`; nothing is written if it would equal the last one.
 
         Args:
             seed: of the split; by default that of the last version, else 0.
             ratios: percentages of train, val and test, such as "70/10/20".
             note: a remark stored with the version.
+            leave_out: categories that this version shall not have.
         """
         from fototeca.curate.versions.freeze import freeze_version
 
-        return freeze_version(self, seed=seed, ratios=ratios, note=note)
+        return freeze_version(self, seed=seed, ratios=ratios, note=note, leave_out=leave_out)
 
     def manifest(self, version: str = "latest") -> Manifest:
         """Read a frozen version: "v001", or "latest"."""

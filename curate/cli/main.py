@@ -96,17 +96,21 @@ def freeze(
         str | None, typer.Option(help="Percentages of train, val and test. Default: the last version's, or 70/10/20.")
     ] = None,
     note: Annotated[str, typer.Option(help="A remark to store with the version.")] = "",
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="Category that this version does not have; can be repeated.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Freeze the accepted images as the next version, split into train, val and test.
 
-    Images keep the split they had in earlier versions; near-duplicates never cross splits.
+    Images keep the split they had in earlier versions, new ones that of their source where it was collected with --keep-splits;
+    near-duplicates never cross splits.
 
     Example: fototeca curate freeze --note "after the first review"
     """
     from fototeca.curate.versions.freeze import freeze_table, freeze_version
 
-    result = freeze_version(Workspace.find(), seed=seed, ratios=ratios, note=note)
+    result = freeze_version(Workspace.find(), seed=seed, ratios=ratios, note=note, leave_out=leave_out or ())
     typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else freeze_table(result))
 
 
