@@ -48,7 +48,14 @@ def list_local_images(
     base = path.resolve() if path.is_dir() else path.resolve().parent
     query = decode_file_name(name or path.name)
     return [
-        Provenance(local_url(base / file), "folder", label_by_name.get(file, ""), query=query, rank=rank)
+        Provenance(
+            local_url(base / file),
+            "folder",
+            label_by_name.get(file, ""),
+            query=query,
+            rank=rank,
+            file_name=decode_file_name(file),
+        )
         for rank, file in enumerate(names)
         if options.labels is None or file in label_by_name
     ]
