@@ -10,6 +10,9 @@ from fototeca.core.errors import FototecaError
 DAY = 86_400.0
 """Seconds."""
 
+MAX_PIXELS_LIMIT = 250_000_000
+"""Equals `vision.image.MAX_STORED_PIXELS`, the most that readers of stored images decode."""
+
 
 @dataclass(frozen=True)
 class FetchOptions:
@@ -33,10 +36,15 @@ class FetchOptions:
     allow_loopback: bool = False
     """Allow loopback addresses; other private addresses stay refused."""
 
+    max_pixels: int = 50_000_000
+    """An image with more pixels is not decoded and rejected as `too-many-pixels`; at most MAX_PIXELS_LIMIT."""
+
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        for name in ("min_side", "max_bytes", "concurrency", "per_host", "timeout"):
+        for name in ("min_side", "max_bytes", "max_pixels", "concurrency", "per_host", "timeout"):
             if not 0 < getattr(self, name) < math.inf:
                 raise FototecaError(f"--{name.replace('_', '-')} is {getattr(self, name)}", "choose a number above 0")
         if self.timeout > DAY:
             raise FototecaError(f"--timeout is {self.timeout:g}", "choose at most a day, in seconds")
+        if self.max_pixels > MAX_PIXELS_LIMIT:
+            raise FototecaError(f"--max-pixels is {self.max_pixels}", f"choose at most {MAX_PIXELS_LIMIT}")
