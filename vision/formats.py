@@ -97,16 +97,15 @@ def sniff_file(path: Path) -> str:
 
 def _sniff(file: BinaryIO) -> str:
     head = file.read(HEAD)
-    for magic, name in _RAW:
+    for magic, name in _MAGIC:
         if head.startswith(magic):
-            raise DecodeError("camera-raw", name)
-    if head.startswith(_TIFF):
-        if kind := raw_kind(file, head):
-            raise DecodeError("camera-raw", kind)
+            return name
+    kind = next((name for magic, name in _RAW if head.startswith(magic)), "")
+    is_tiff = head.startswith(_TIFF)
+    if kind := kind or (raw_kind(file, head) if is_tiff else ""):
+        raise DecodeError("camera-raw", kind)
+    if is_tiff:
         return "TIFF"
-    name = next((name for magic, name in _MAGIC if head.startswith(magic)), "")
-    if name:
-        return name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     if head[4:8] == b"ftyp":

@@ -17,6 +17,7 @@ from fototeca.vision.alpha import choose_background, render, strips
 from fototeca.vision.color import eight_bits, find_transform, to_srgb
 from fototeca.vision.formats import SUFFIXES, DecodeError
 from fototeca.vision.frames import find_frame, is_animated
+from fototeca.vision.limits import MAX_PIXELS, MAX_STORED_PIXELS
 from fototeca.vision.opening import has_deep_levels, is_rotated, make_upright, open_image, swaps_sides
 
 __all__ = [
@@ -36,12 +37,6 @@ __all__ = [
     "grey_levels",
     "inspect",
 ]
-
-MAX_PIXELS = 50_000_000
-"""Images with more pixels are rejected when they are collected, unless `--max-pixels` allows more (200 MB as RGB)."""
-
-MAX_STORED_PIXELS = 250_000_000
-"""Largest value of `--max-pixels`, which every reader of stored images accepts (1 GB as RGB)."""
 
 DECODE_VERSION = 1
 """Version of the decoding rules (profiles, transparency, orientation, frame), stored in versions, runs and cache keys."""
@@ -129,7 +124,8 @@ def decode_grey(source: bytes | Path, *, max_pixels: int = MAX_STORED_PIXELS) ->
     with open_image(data, max_pixels) as image:
         pixels = _jpeg(image, data)
         if pixels is not None:
-            return rgb_to_grey(pixels), _with_changes(_header(image), image, data)
+            changes = () if find_transform(image) is None else ("profile",)
+            return rgb_to_grey(pixels), ImageInfo("JPEG", image.width, image.height, "RGB", normalized=changes)
         frame = _read_frame(image, data, max_pixels)
         return _grey_strips(frame), frame.info
 
@@ -153,15 +149,21 @@ def _header(image: Image.Image) -> ImageInfo:
 
 def _read_frame(image: Image.Image, data: bytes, max_pixels: int) -> _Frame:
     """Decode the frame that is read of an open image, make it upright and of 8 bits, and choose its background."""
-    header = _header(image)
     animated = is_animated(image)
     number = _find_frame(data, max_pixels) if animated else 0
     if number:
         image.seek(number)
     frame = _prepare(image)
-    changes = _with_changes(header, image, data, animated=animated, background=frame.background)
-    info = replace(changes, width=frame.image.width, height=frame.image.height, frame=number)
-    return replace(frame, info=info)
+    changes = {
+        "animation": animated,
+        "orientation": is_rotated(image),
+        "depth": has_deep_levels(image, data),
+        "profile": image.mode != "LAB" and frame.transform is not None,
+        image.mode.lower(): image.mode in ("CMYK", "LAB"),
+        "transparency": bool(frame.background),
+    }
+    normalized = tuple(name for name, applies in changes.items() if applies)
+    return replace(frame, info=replace(frame.info, frame=number, normalized=normalized))
 
 
 def _find_frame(data: bytes, max_pixels: int) -> int:
@@ -171,23 +173,13 @@ def _find_frame(data: bytes, max_pixels: int) -> int:
 
 
 def _prepare(image: Image.Image) -> _Frame:
+    """Decode the current frame of an open image; `info` lacks its number and changes."""
+    mode = image.mode
     image.load()
     upright = eight_bits(make_upright(image))
     transform = find_transform(upright)
-    return _Frame(upright, transform, choose_background(upright, transform), _header(image))
-
-
-def _with_changes(info: ImageInfo, image: Image.Image, data: bytes, *, animated: bool = False, background: str = "") -> ImageInfo:
-    """Add how reading changes the stored pixels to the header of an open image."""
-    changes = {
-        "animation": animated,
-        "orientation": is_rotated(image),
-        "depth": has_deep_levels(image, data),
-        "profile": image.mode != "LAB" and find_transform(image) is not None,
-        image.mode.lower(): image.mode in ("CMYK", "LAB"),
-        "transparency": bool(background),
-    }
-    return replace(info, background=background, normalized=tuple(name for name, applies in changes.items() if applies))
+    background = choose_background(upright, transform)
+    return _Frame(upright, transform, background, ImageInfo(str(image.format), *upright.size, mode, background))
 
 
 def _grey_strips(frame: _Frame) -> Grey:

@@ -6,12 +6,10 @@ import math
 from dataclasses import dataclass
 
 from fototeca.core.errors import FototecaError
+from fototeca.vision.limits import MAX_PIXELS, MAX_STORED_PIXELS
 
 DAY = 86_400.0
 """Seconds."""
-
-MAX_PIXELS_LIMIT = 250_000_000
-"""Equals `vision.image.MAX_STORED_PIXELS`, the most that readers of stored images decode."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,8 @@ class FetchOptions:
     allow_loopback: bool = False
     """Allow loopback addresses; other private addresses stay refused."""
 
-    max_pixels: int = 50_000_000
-    """An image with more pixels is not decoded and rejected as `too-many-pixels`; at most MAX_PIXELS_LIMIT."""
+    max_pixels: int = MAX_PIXELS
+    """An image with more pixels is not decoded and rejected as `too-many-pixels`; at most `vision.limits.MAX_STORED_PIXELS`."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -46,5 +44,5 @@ class FetchOptions:
                 raise FototecaError(f"--{name.replace('_', '-')} is {getattr(self, name)}", "choose a number above 0")
         if self.timeout > DAY:
             raise FototecaError(f"--timeout is {self.timeout:g}", "choose at most a day, in seconds")
-        if self.max_pixels > MAX_PIXELS_LIMIT:
-            raise FototecaError(f"--max-pixels is {self.max_pixels}", f"choose at most {MAX_PIXELS_LIMIT}")
+        if self.max_pixels > MAX_STORED_PIXELS:
+            raise FototecaError(f"--max-pixels is {self.max_pixels}", f"choose at most {MAX_STORED_PIXELS}")
