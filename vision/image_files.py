@@ -14,10 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from fototeca.core.passed_over import PassedOver
-from fototeca.vision.image import SUFFIXES, DecodeError, sniff
-
-HEAD_BYTES = 4096
-"""First bytes of a file that tell an image from other files."""
+from fototeca.vision.formats import RAW_SUFFIXES, SUFFIXES, DecodeError, sniff, sniff_file
 
 JUNK_FOLDERS = frozenset(
     {"@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "__macosx", "__pycache__", "lost+found"}
@@ -29,24 +26,25 @@ JUNK_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "deskto
 """Lowercase names of files that systems add; hidden ones (`.DS_Store`, `._photo.jpg`) are junk too."""
 
 _ENDINGS = {
-    "camera-raw": "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f",
     "video": "3gp asf avi flv m2ts m4v mkv mov mp4 mpeg mpg mts ogv webm wmv",
     "audio": "aac aiff flac m4a mid mp3 ogg opus wav wma",
     "archive": "7z br bz2 cab gz lz4 lzma parquet rar tar tbz2 tgz txz xz z zip zst",
     "table": "arrow csv jsonl ndjson ods tsv xls xlsx",
-    "data": "aae bin bson cls conf dat db h5 hdf5 ini json lmdb log mat md5 npy npz pickle pkl pt pth records rst sha256 sql sqlite"
-    " tfrecord toml txt xml xmp yaml yml md",
+    "data": "aae bin bson cls conf dat db h5 hdf5 ini json lmdb log mat md md5 npy npz pickle pkl pt pth records rst sha256 sql"
+    " sqlite tfrecord toml txt xml xmp yaml yml",
     "document": "doc docx epub htm html key numbers odp odt pages pdf ppt pptx rtf tex",
     "program": "bat c cmd cpp css dll exe h ipynb java js jar m ps1 py r sh so ts",
 }
-KIND_BY_ENDING = {f".{ending}": kind for kind, endings in _ENDINGS.items() for ending in endings.split()}
+KIND_BY_ENDING = {f".{ending}": kind for kind, endings in _ENDINGS.items() for ending in endings.split()} | dict.fromkeys(
+    RAW_SUFFIXES, "camera-raw"
+)
 """Kind of the files with an ending that is never that of an image that can be read."""
 
 
 def is_junk(name: str) -> bool:
     """Return True if a relative path is hidden, or a file or folder that systems add, or in one."""
     *folders, last = PurePosixPath(name.replace("\\", "/")).parts or ("",)
-    is_hidden = any(part.startswith(".") for part in (*folders, last))
+    is_hidden = any(part.startswith(".") and part != ".." for part in (*folders, last))
     in_junk = any(part.lower() in JUNK_FOLDERS for part in (*folders, last))
     return is_hidden or in_junk or last.lower() in JUNK_FILES or last.endswith(("@SynoEAStream", "@SynoResource"))
 
@@ -128,7 +126,7 @@ class _Walk:
     def _visit(self, name: str, entry: os.DirEntry[str]) -> None:
         if entry.is_dir(follow_symlinks=False):
             self._folders.append(name)
-        elif not entry.is_dir():  # also a broken link
+        elif not _is_folder(self.root / name):
             self.visit_file(name)
         elif self.is_excluded(name):
             self.passed_over.add("excluded", name)
@@ -164,7 +162,17 @@ class _Walk:
         if reason is not None:
             return reason
         try:
-            with path.open("rb") as file:
-                return reason_by_head(file.read(HEAD_BYTES))
+            sniff_file(path)
+        except DecodeError as error:
+            return error.reason
         except OSError:
             return "unreadable"
+        return ""
+
+
+def _is_folder(path: Path) -> bool:
+    """Return True for a folder or a link to one; links may be broken, lead to themselves or into closed folders."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

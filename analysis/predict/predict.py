@@ -31,6 +31,7 @@ from fototeca.analysis.predict.results import (
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates import find_known_duplicates
 from fototeca.curate.manifest import Manifest
@@ -60,7 +61,9 @@ def predict_paths(
     for method in methods:
         check_method(method)
     run = find_run(workspace, run_id)
-    names = list_images(paths)
+    names = list_images(paths, passed_over := PassedOver())
+    for line in passed_over.text():
+        notify(f"fototeca: passed over: {line}")
     predictor = _Predictor.open(workspace, run, methods, output)
     batches = read_ahead(workspace, names, MAX_THUMBNAILS, allow_loopback=allow_loopback)
     images = predictor.predict(batches, len(names))

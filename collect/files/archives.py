@@ -95,9 +95,7 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def unpack(
-    path: Path, folder: Path, passed_over: PassedOver, is_excluded: IsExcluded = lambda name: False
-) -> dict[str, str]:
+def unpack(path: Path, folder: Path, passed_over: PassedOver, is_excluded: IsExcluded = lambda name: False) -> dict[str, str]:
     """Extract the images and tables of an archive, and of the archives in it, below `folder`; files of equal size stay.
 
     Links are resolved inside the archive. Returns the name in the archive by extracted path, where they differ.

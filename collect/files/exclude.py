@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pathspec import PathSpec
+from pathspec import PathSpec, Pattern
 
 from fototeca.core.errors import FototecaError
 
@@ -28,7 +28,7 @@ class Exclude:
         return sorted(self._unused)
 
 
-def _compile(pattern: str) -> PathSpec:
+def _compile(pattern: str) -> PathSpec[Pattern]:
     hint = "give a pattern such as '*.gif', 'raw/' or 'train/**/old.jpg'"
     if not pattern.strip() or pattern.startswith(("!", "#")):
         raise FototecaError(f"--exclude {pattern!r} is invalid", hint)

@@ -17,7 +17,8 @@ from fototeca.collect.files.safe_names import UniqueNames, safe_name
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import atomic_write
 from fototeca.core.passed_over import PassedOver
-from fototeca.vision.image_files import HEAD_BYTES, is_junk, reason_by_head, reason_by_name
+from fototeca.vision.formats import HEAD
+from fototeca.vision.image_files import is_junk, reason_by_head, reason_by_name
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip", ".parquet")
 MAX_DEPTH = 3
@@ -152,7 +153,7 @@ class Extraction:
         check_disk_space(self.root, member.size)
         try:
             with member.open() as stream:
-                head = b"" if reason_by_name(member.name) is not None else stream.read(HEAD_BYTES)
+                head = b"" if reason_by_name(member.name) is not None else stream.read(HEAD)
                 if head and (reason := reason_by_head(head)):
                     return reason
                 with atomic_write(target) as file:
