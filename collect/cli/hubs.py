@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, finish
+from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MaxPixels, MinSide, PerHost, Timeout, finish
 from fototeca.collect.http.options import FetchOptions
 from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE
@@ -41,6 +41,7 @@ def _make_command(hub: str) -> Callable[..., None]:
         map_file: MapFile = None,
         min_side: MinSide = FetchOptions.min_side,
         max_bytes: MaxBytes = FetchOptions.max_bytes,
+        max_pixels: MaxPixels = FetchOptions.max_pixels,
         concurrency: Concurrency = FetchOptions.concurrency,
         per_host: PerHost = FetchOptions.per_host,
         timeout: Timeout = FetchOptions.timeout,
@@ -50,7 +51,7 @@ def _make_command(hub: str) -> Callable[..., None]:
         from fototeca.collect.hubs.import_dataset import import_dataset
 
         workspace = Workspace.find()
-        options = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
+        options = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
         finish(workspace, import_dataset(workspace, hub, ref, map_file, options))
 
     dataset, example = HUBS[hub]

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from fototeca.collect.cli.hubs import app as hubs_app
-from fototeca.collect.cli.options import AllowLoopback, Concurrency, Exclude, MaxBytes, MinSide, PerHost, Timeout, finish
+from fototeca.collect.cli.options import (
+    AllowLoopback,
+    Concurrency,
+    Exclude,
+    MaxBytes,
+    MaxPixels,
+    MinSide,
+    PerHost,
+    Timeout,
+    finish,
+)
 from fototeca.collect.http.options import FetchOptions
 from fototeca.core.workspace import Workspace
 
@@ -44,6 +54,7 @@ def search(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count candidates, licenses and sizes; fetch no image.")] = False,
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
     concurrency: Concurrency = FetchOptions.concurrency,
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
@@ -56,7 +67,7 @@ def search(
     from fototeca.collect.search import SearchOptions, preview_search, search_sources
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
     options = SearchOptions(tuple(source), tuple(category or ()), limit, license_, headed, url)
     if dry_run:
         previews = {name: preview.to_json() for name, preview in preview_search(workspace, options, fetch).items()}
@@ -71,6 +82,7 @@ def urls(
     category: Annotated[str, typer.Option(help="Category of rows that name none.")] = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
     concurrency: Concurrency = FetchOptions.concurrency,
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
@@ -83,7 +95,7 @@ def urls(
     from fototeca.collect.ingest.url_list import collect_urls
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
     finish(workspace, collect_urls(workspace, file, category, fetch))
 
 
@@ -98,6 +110,7 @@ def folder(
     exclude: Exclude = None,
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
 ) -> None:
     """Collect local images; the files stay unchanged.
 
@@ -107,7 +120,7 @@ def folder(
     from fototeca.collect.ingest.folder import collect_folder
 
     workspace = Workspace.find()
-    options = FetchOptions(min_side=min_side, max_bytes=max_bytes)
+    options = FetchOptions(min_side=min_side, max_bytes=max_bytes, max_pixels=max_pixels)
     folder_options = FolderOptions(category, label_from_folder, labels, exclude=tuple(exclude or ()))
     finish(workspace, collect_folder(workspace, path, folder_options, options))
 
@@ -119,6 +132,7 @@ def retry(
     ] = None,
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
     concurrency: Concurrency = FetchOptions.concurrency,
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
@@ -131,7 +145,7 @@ def retry(
     from fototeca.collect.ingest.pipeline import retry_candidates
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
     reasons = [word.strip() for text in reason or () for word in text.split(",") if word.strip()]
     finish(workspace, retry_candidates(workspace, reasons, fetch))
 
