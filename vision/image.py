@@ -34,8 +34,10 @@ __all__ = [
     "decode_pixels",
     "decode_reduced",
     "decode_with_info",
+    "find_changes",
     "grey_levels",
     "inspect",
+    "read_stored_size",
 ]
 
 DECODE_VERSION = 1
@@ -76,7 +78,10 @@ class _Frame:
     info: ImageInfo
 
     def render(self) -> Image.Image:
-        return render(self.image, self.transform, self.background)
+        """Return RGB without metadata: saved again, the profile would be applied twice."""
+        rgb = render(self.image, self.transform, self.background)
+        rgb.info.clear()
+        return rgb
 
 
 def inspect(data: bytes, *, max_pixels: int = MAX_STORED_PIXELS) -> ImageInfo:
@@ -130,6 +135,24 @@ def decode_grey(source: bytes | Path, *, max_pixels: int = MAX_STORED_PIXELS) ->
         return _grey_strips(frame), frame.info
 
 
+def find_changes(data: bytes) -> tuple[str, ...]:
+    """Return how reading changes the stored pixels, as `ImageInfo.normalized`; JPEG files are not decoded for it.
+
+    DecodeError as in `inspect`, and for files of other formats as in `decode`.
+    """
+    with open_image(data, MAX_STORED_PIXELS) as image:
+        if image.format != "JPEG":
+            return _read_frame(image, data, MAX_STORED_PIXELS).info.normalized
+        changes = {"orientation": is_rotated(image), "profile": find_transform(image) is not None, "cmyk": image.mode == "CMYK"}
+        return tuple(name for name, applies in changes.items() if applies)
+
+
+def read_stored_size(data: bytes) -> tuple[int, int]:
+    """Return width and height in pixels as the file stores them, before EXIF orientation. DecodeError as in `inspect`."""
+    with open_image(data, MAX_STORED_PIXELS) as image:
+        return image.size
+
+
 def decode_reduced(source: bytes | Path, side: int) -> Image.Image:
     """Decode for a thumbnail: as `decode`, a large JPEG at reduced size, its shorter side at least 2 × `side` pixels.
 
@@ -159,7 +182,7 @@ def _read_frame(image: Image.Image, data: bytes, max_pixels: int) -> _Frame:
         "orientation": is_rotated(image),
         "depth": has_deep_levels(image, data),
         "profile": image.mode != "LAB" and frame.transform is not None,
-        image.mode.lower(): image.mode in ("CMYK", "LAB"),
+        frame.info.mode.lower(): frame.info.mode in ("CMYK", "LAB"),
         "transparency": bool(frame.background),
     }
     normalized = tuple(name for name, applies in changes.items() if applies)

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from fototeca.collect.cli.hubs import app as hubs_app
-from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MaxPixels, MinSide, PerHost, Timeout, finish
+from fototeca.collect.cli.options import (
+    AllowLoopback,
+    Concurrency,
+    Exclude,
+    MaxBytes,
+    MaxPixels,
+    MinSide,
+    PerHost,
+    Timeout,
+    finish,
+)
 from fototeca.collect.http.options import FetchOptions
 from fototeca.core.workspace import Workspace
 
@@ -97,6 +107,7 @@ def folder(
         bool, typer.Option("--label-from-folder", help="Use the name of an image's folder as its category.")
     ] = False,
     labels: Annotated[Path | None, typer.Option(help="CSV with path,label; paths relative to PATH.")] = None,
+    exclude: Exclude = None,
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
     max_pixels: MaxPixels = FetchOptions.max_pixels,
@@ -110,7 +121,8 @@ def folder(
 
     workspace = Workspace.find()
     options = FetchOptions(min_side=min_side, max_bytes=max_bytes, max_pixels=max_pixels)
-    finish(workspace, collect_folder(workspace, path, FolderOptions(category, label_from_folder, labels), options))
+    folder_options = FolderOptions(category, label_from_folder, labels, exclude=tuple(exclude or ()))
+    finish(workspace, collect_folder(workspace, path, folder_options, options))
 
 
 @app.command()
