@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,23 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".mpo"})
-"""File name suffixes of images in a folder."""
+from fototeca.vision.formats import SUFFIXES, DecodeError, sniff
+
+__all__ = [
+    "DECODE_VERSION",
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "DecodeError",
+    "Grey",
+    "ImageInfo",
+    "Pixels",
+    "decode",
+    "decode_grey",
+    "decode_pixels",
+    "decode_with_info",
+    "grey_levels",
+    "inspect",
+]
 
 MAX_PIXELS = 50_000_000
 """Images with more pixels are rejected before decoding (200 MB as RGB)."""
@@ -35,43 +51,11 @@ Pixels = NDArray[np.uint8]
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 Image.MAX_IMAGE_PIXELS = None  # `max_pixels` is checked on the header instead
 
-_MAGIC = (
-    (b"\xff\xd8\xff", ("JPEG",)),  # also MPO, whose first image is a JPEG
-    (b"\x89PNG\r\n\x1a\n", ("PNG",)),
-    (b"GIF87a", ("GIF",)),
-    (b"GIF89a", ("GIF",)),
-    (b"BM", ("BMP",)),
-    (b"II*\x00", ("TIFF",)),
-    (b"MM\x00*", ("TIFF",)),
-)
 _TOPS = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 """Largest values of 8, 10, 12, 14 and 16 bits; cameras and microscopes store fewer bits than the file format has."""
 
 _STRIP = 256
 """Rows converted to grey at a time."""
-
-_UNSUPPORTED = (
-    (b"%PDF", "PDF"),
-    (b"8BPS", "PSD"),
-    (b"\x00\x00\x01\x00", "ICO"),
-    (b"PK\x03\x04", "ZIP"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
-)
-_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_HTML = (b"<html", b"<head", b"<body", b"<!doctype html")
-
-
-class DecodeError(Exception):
-    """An image that cannot be decoded.
-
-    Attributes:
-        reason: `not-an-image`, `unsupported-format`, `truncated` or `too-many-pixels`.
-    """
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(detail or reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -84,35 +68,25 @@ class ImageInfo:
     mode: str
 
 
-def sniff(data: bytes) -> tuple[str, ...]:
-    """Return the Pillow formats that match the magic bytes.
+@cache
+def _register(name: str) -> None:
+    """Load the plugin of a format that Pillow does not read by itself; DecodeError if it is not installed."""
+    if name == "HEIF":
+        import pillow_heif
 
-    DecodeError: `unsupported-format` for SVG, HEIC, JPEG XL, PDF, PSD, ICO and ZIP, `not-an-image` for anything else.
-    """
-    for magic, formats in _MAGIC:
-        if data.startswith(magic):
-            return formats
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return ("WEBP",)
-    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
-        return ("AVIF",)
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIC:
-        raise DecodeError("unsupported-format", "HEIC")
-    for magic, name in _UNSUPPORTED:
-        if data.startswith(magic):
-            raise DecodeError("unsupported-format", name)
-    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if head.startswith(b"<") and any(word in head for word in _HTML):
-        raise DecodeError("not-an-image", "HTML")
-    if head.startswith(b"<") and b"<svg" in head:
-        raise DecodeError("unsupported-format", "SVG")
-    raise DecodeError("not-an-image")
+        pillow_heif.register_heif_opener()
+    elif name == "JXL":
+        try:
+            import pillow_jxl  # noqa: F401 - registers itself
+        except ModuleNotFoundError:
+            raise DecodeError("unsupported-format", "JPEG XL, run: pip install 'fototeca[jxl]'") from None
 
 
 @contextmanager
 def _open(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     """Open an image and check its size; exceptions of Pillow become DecodeError."""
-    formats = sniff(data)
+    formats = (sniff(data),)
+    _register(formats[0])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about broken metadata, which is not used

@@ -70,7 +70,7 @@ def _license(name: str) -> str:
 def image_type(path: str) -> str:
     """Return the media type of a stored image by its suffix."""
     ending = path.rpartition(".")[2]
-    return f"image/{ {'jpg': 'jpeg', 'tif': 'tiff'}.get(ending, ending) }"
+    return f"image/{ {'jpg': 'jpeg', 'tif': 'tiff', 'ppm': 'x-portable-anymap'}.get(ending, ending) }"
 
 
 def _distribution(table: bytes, formats: list[str]) -> list[dict[str, Any]]:
