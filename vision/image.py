@@ -130,6 +130,16 @@ def inspect(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageInfo:
         return _info(image)
 
 
+def read_orientation(data: bytes) -> int:
+    """Return the EXIF orientation by which an image is turned when it is decoded, 1 to 8; 1 for upright pixels."""
+    try:
+        with _open(data, MAX_PIXELS) as image:
+            orientation = image.getexif().get(0x0112, 1)
+    except Exception:  # unreadable metadata: use the stored orientation
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
 def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode the first frame as RGB, with EXIF orientation applied and transparency composited on white.
 

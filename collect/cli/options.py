@@ -18,6 +18,10 @@ MaxBytes = Annotated[int, typer.Option(help="Reject files with more bytes.")]
 Concurrency = Annotated[int, typer.Option(help="Maximum number of simultaneous downloads.")]
 PerHost = Annotated[int, typer.Option(help="Maximum number of simultaneous downloads from one host.")]
 Timeout = Annotated[float, typer.Option(help="Seconds for one download, redirects included.")]
+KeepSplits = Annotated[bool, typer.Option("--keep-splits", help="Keep the splits (train, val, test) of the data.")]
+SourceName = Annotated[str, typer.Option("--source-name", help="Source recorded for the images.")]
+License = Annotated[str, typer.Option("--license", help="License of the images, such as CC-BY-4.0.")]
+Author = Annotated[str, typer.Option("--author", help="Author of the images.")]
 AllowLoopback = Annotated[bool, typer.Option("--allow-loopback", help="Allow fetching from loopback addresses.")]
 
 _MAX_LISTED = 12

@@ -65,10 +65,16 @@ def _is_coco(document: object) -> bool:
 
 
 def _read_document(
-    name: str, document: Any, files: DatasetFiles, entries: dict[str, _ImageEntry], passed_over: PassedOver  # noqa: ANN401
+    name: str,
+    document: Any,
+    files: DatasetFiles,
+    entries: dict[str, _ImageEntry],
+    passed_over: PassedOver,  # noqa: ANN401
 ) -> None:
     split = find_split(name)
-    licenses = {_key(item.get("id")): _text(item.get("url")) or _text(item.get("name")) for item in _objects(document, "licenses")}
+    licenses = {
+        _key(item.get("id")): _text(item.get("url")) or _text(item.get("name")) for item in _objects(document, "licenses")
+    }
     classes = {_key(item.get("id")): _text(item.get("name")) for item in _objects(document, "categories")}
     images: dict[str, _ImageEntry] = {}
     missing: dict[str, str] = {}
@@ -116,7 +122,9 @@ def _corners(item: Mapping[str, Any]) -> tuple[float, float, float, float] | Non
         return left, top, left + width, top + height
     segmentation = item.get("segmentation")
     polygons = segmentation if isinstance(segmentation, list) else []
-    points = [polygon for polygon in polygons if isinstance(polygon, list) and len(polygon) >= 6 and all(map(_is_number, polygon))]
+    points = [
+        polygon for polygon in polygons if isinstance(polygon, list) and len(polygon) >= 6 and all(map(_is_number, polygon))
+    ]
     if not points:
         return None
     xs = [float(value) for polygon in points for value in polygon[::2]]

@@ -9,13 +9,10 @@ from collections.abc import Iterator
 from PIL import Image
 
 from fototeca.collect.formats.annotations import AnnotatedImage, Box
-from fototeca.vision.image import DecodeError, decode_with_info, sniff
+from fototeca.vision.image import DecodeError, decode, read_orientation
 
 Corners = tuple[float, float, float, float]
 """Left, top, right and bottom."""
-
-_ORIENTATION = 0x0112
-"""EXIF tag of the orientation."""
 
 _SIZE_TOLERANCE = 1
 """Pixels by which the size that an annotation states may differ from the image's."""
@@ -33,12 +30,12 @@ def cut_boxes(data: bytes, image: AnnotatedImage) -> Iterator[tuple[Box, bytes |
         image: its annotation; the boxes may have been enlarged with `add_margin`.
     """
     try:
-        upright = decode_with_info(data)[0]
+        upright = decode(data)
     except DecodeError as error:
         for box in image.boxes:
             yield box, error.reason
         return
-    orientation = _read_orientation(data)
+    orientation = read_orientation(data)
     stored = upright.size[::-1] if orientation >= 5 else upright.size
     turn = _choose_orientation(image, stored, upright.size, orientation)
     for box in image.boxes:
@@ -88,19 +85,7 @@ def _turn_point(x: float, y: float, width: int, height: int, orientation: int) -
     return turned.get(orientation, (x, y))
 
 
-def _read_orientation(data: bytes) -> int:
-    try:
-        with Image.open(io.BytesIO(data), formats=sniff(data)) as image:
-            image.load()
-            orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # unreadable metadata: the image is decoded as stored too
-        return 1
-    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
-
-
-def _choose_orientation(
-    image: AnnotatedImage, stored: tuple[int, int], upright: tuple[int, int], orientation: int
-) -> int | None:
+def _choose_orientation(image: AnnotatedImage, stored: tuple[int, int], upright: tuple[int, int], orientation: int) -> int | None:
     """Return the orientation by which boxes are turned: 1 if they fit the upright image; None if no size matches.
 
     Where the stated size fits both, as in a square image or one turned by half, boxes fit the upright image: programs for

@@ -94,7 +94,9 @@ def read_detections(
     categories = _find_categories(classes, options.mapping, settings)
     if classes and not any(categories.values()):
         listed = ", ".join(repr(name) for name, _ in classes.most_common(8))
-        hint = f'pass --map FILE.toml with a table [map] such as "CLASS" = "category"; categories: {", ".join(settings.names[:8])}'
+        hint = (
+            f'pass --map FILE.toml with a table [map] such as "CLASS" = "category"; categories: {", ".join(settings.names[:8])}'
+        )
         raise FototecaError(f"no class of {files.root.name} is a category; its classes: {listed}", hint)
     return [replace(image, boxes=_mapped(image, categories, passed_over)) for image in images]
 

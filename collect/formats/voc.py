@@ -91,7 +91,9 @@ def _whole(text: str | None) -> int:
 def _read_image_sets(files: DatasetFiles) -> dict[str, str]:
     """Return the splits by the stems in `ImageSets/Main/train.txt`, `val.txt` and `test.txt`; test wins over val over train."""
     splits: dict[str, str] = {}
-    lists = {SPLIT_WORDS.get(PurePosixPath(name).stem.lower(), ""): name for name in files.with_suffix(".txt") if "ImageSets" in name}
+    lists = {
+        SPLIT_WORDS.get(PurePosixPath(name).stem.lower(), ""): name for name in files.with_suffix(".txt") if "ImageSets" in name
+    }
     for split in ("train", "val", "test"):
         if split in lists:
             lines = files.read(lists[split]).decode("utf-8", "replace").splitlines()

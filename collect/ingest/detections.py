@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.files.archives import open_folder
-from fototeca.collect.files.local_files import local_url, read_local_file
-from fototeca.collect.formats.annotations import AnnotatedImage, DatasetFiles
+from fototeca.collect.files.local_files import decode_file_name, local_url, read_local_file
+from fototeca.collect.formats.annotations import AnnotatedImage, Box, DatasetFiles
 from fototeca.collect.formats.crops import add_margin, cut_boxes
 from fototeca.collect.formats.detections import ANNOTATION_SUFFIXES, DetectionOptions, read_detections
 from fototeca.collect.http.options import FetchOptions
@@ -55,3 +56,100 @@ def collect_detections(workspace: Workspace, path: Path, options: DetectionOptio
         summary = ingest_provenances(workspace, provenances, fetch, local=True, passed_over=passed_over)
     shutil.rmtree(job.crop_folder, ignore_errors=True)
     return summary
+
+
+def list_files(folder: Path) -> list[str]:
+    """Return the names, relative to a folder, of its visible files."""
+    names = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return [name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts)]
+
+
+def _offer_splits(images: list[AnnotatedImage], options: DetectionOptions) -> None:
+    """Say that the set has splits, unless they are kept."""
+    splits = sorted({image.split for image in images} - {""})
+    if len(splits) > 1 and not options.keep_splits:
+        notify(f"fototeca: the set has the splits {', '.join(splits)}; they are given up; keep them with --keep-splits")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One set that is collected."""
+
+    workspace: Workspace
+    path: Path
+    folder: Path
+    """The set itself, or the files of its archive."""
+
+    options: DetectionOptions
+    fetch: FetchOptions
+    passed_over: PassedOver
+
+    @property
+    def crop_folder(self) -> Path:
+        """Folder of the crops, which depends on the set and the margin only."""
+        identity = f"{self.path.resolve()} {self.options.margin}"
+        return self.workspace.cache / "crops" / hashlib.sha256(os.fsencode(identity)).hexdigest()[:16]
+
+    def crops(self, images: list[AnnotatedImage]) -> Iterator[Provenance]:
+        """Write the crops of each image and yield their provenance; they share the split group of their image."""
+        rank = 0
+        for image in images:
+            if not image.boxes:
+                self.passed_over.add("without-boxes", image.file)
+            for number, (box, png) in self._cut(image):
+                name = f"{image.file}#{number}"
+                if isinstance(png, str):
+                    self.passed_over.add(png, name)
+                    continue
+                file = self.crop_folder / f"{name}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(png)  # complete before the candidate is read; a resumed run writes it again
+                yield replace(self._provenance(image, box.name, rank), url=local_url(file.resolve()), file_name=name)
+                rank += 1
+
+    def _cut(self, image: AnnotatedImage) -> Iterator[tuple[int, tuple[Box, bytes | str]]]:
+        """Yield the number of each box, from 1, with its crop, or with the reason why it has none."""
+        numbered = list(enumerate(image.boxes, 1))
+        wanted = [(number, box) for number, box in numbered if not box.flag or box.flag in self.options.take]
+        for number, box in numbered:
+            if (number, box) not in wanted:
+                yield number, (box, f"{box.flag}-box")
+        if not wanted:
+            return
+        try:
+            data = read_local_file(local_url((self.folder / image.file).absolute()), self.fetch.max_bytes)
+        except FetchError as error:
+            yield from ((number, (box, error.reason)) for number, box in wanted)
+            return
+        boxes = tuple(add_margin(box, self.options.margin) for _, box in wanted)
+        cut = cut_boxes(data, replace(image, boxes=boxes))
+        yield from ((number, result) for (number, _), result in zip(wanted, cut, strict=True))
+
+    def labelled_images(self, images: list[AnnotatedImage]) -> Iterator[Provenance]:
+        """Yield the images with the categories of their boxes; in single tasks those of exactly one category."""
+        is_single = self.workspace.settings.task == "single"
+        for rank, image in enumerate(images):
+            categories = sorted({box.name for box in image.boxes})
+            if not categories:
+                self.passed_over.add("without-boxes", image.file)
+            elif is_single and len(categories) > 1:
+                self.passed_over.add("several-categories", f"{image.file} ({', '.join(categories)})")
+            else:
+                yield self._provenance(image, LABEL_SEPARATOR.join(categories), rank)
+
+    def _provenance(self, image: AnnotatedImage, label: str, rank: int) -> Provenance:
+        license_found = self.options.license or image.license
+        return Provenance(
+            local_url((self.folder / image.file).absolute()),
+            self.options.source_name or SOURCE,
+            label,
+            query=decode_file_name(self.path.name),
+            rank=rank,
+            page_url=image.page_url,
+            author=self.options.author,
+            license=to_spdx(license_found),
+            license_found=license_found,
+            file_name=image.file,
+            split=image.split if self.options.keep_splits else "",
+            split_group=f"{self.path.name}/{image.file}",
+        )
