@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from fototeca.collect.http.options import FetchOptions
     from fototeca.collect.ingest.summary import CollectSummary
     from fototeca.collect.status import WorkspaceStatus
-    from fototeca.curate.duplicates.dedup import DedupResult
     from fototeca.curate.duplicates.listing import MemberRow
+    from fototeca.curate.duplicates.results import DedupResult
     from fototeca.curate.label_issues.find import LabelIssue
     from fototeca.curate.quality.checks import QualityIssue
     from fototeca.curate.versions.freeze import FreezeResult
@@ -181,10 +181,22 @@ class Workspace(WorkspacePaths):
         return reject_images(self, image_ids, reason, comment=comment)
 
     def restore(self, image_ids: Sequence[str], *, comment: str = "") -> list[Decision]:
-        """Bring back rejected images and images set aside as duplicates."""
-        from fototeca.curate.labels.decisions import restore_images
+        """Bring back rejected images and images set aside as duplicates.
+
+        An image that was set aside is thereby declared to be no copy of the image that pushed it out, as by `apart`.
+        """
+        from fototeca.curate.review.apart import restore_images
 
         return restore_images(self, image_ids, comment=comment)
+
+    def apart(self, image_ids: Sequence[str], *, comment: str = "") -> list[Decision]:
+        """Declare images to be no copies of each other, for every search to come; their groups and splits follow at once.
+
+        Unique prefixes of ids suffice. Returns one decision for each pair that was not declared before.
+        """
+        from fototeca.curate.review.apart import declare_apart
+
+        return declare_apart(self, image_ids, comment=comment)
 
     def freeze(
         self, *, seed: int | None = None, ratios: str | None = None, note: str = "", leave_out: Sequence[str] = ()

@@ -181,6 +181,14 @@ MIGRATIONS = (
     ALTER TABLE images ADD COLUMN normalized TEXT NOT NULL DEFAULT '';      -- how reading changes it, comma-separated, or empty
     ALTER TABLE duplicate_pairs ADD COLUMN kind TEXT NOT NULL DEFAULT 'copy';  -- kind of tie, see curate.duplicates
     ALTER TABLE matches ADD COLUMN kind TEXT NOT NULL DEFAULT 'copy';
+    ALTER TABLE groups ADD COLUMN kind TEXT NOT NULL DEFAULT 'copy';
+    CREATE TABLE image_ties (          -- images that are alike without one being set aside for the other
+        a TEXT NOT NULL REFERENCES images,
+        b TEXT NOT NULL REFERENCES images,
+        kind TEXT NOT NULL,
+        is_linked INTEGER NOT NULL,    -- whether the two must share a split
+        PRIMARY KEY (a, b)
+    ) STRICT, WITHOUT ROWID;
     DROP INDEX decisions_image;
     ALTER TABLE decisions RENAME TO legacy_decisions;
     CREATE TABLE decisions (           -- decision log, append-only
@@ -199,6 +207,11 @@ MIGRATIONS = (
         other_image_id TEXT NOT NULL DEFAULT '' -- of `apart`, the image of which it is no copy
     ) STRICT;
     CREATE INDEX decisions_image ON decisions (image_id);
+    CREATE TABLE app_samples (         -- samples that the FiftyOne App shows; one that is missing there was deleted in the App
+        image_id TEXT PRIMARY KEY REFERENCES images,
+        dataset TEXT NOT NULL,         -- random id of the FiftyOne dataset
+        state TEXT NOT NULL            -- review state that was pushed last, see curate.labels.review_state
+    ) STRICT, WITHOUT ROWID;
     """,
 )
 

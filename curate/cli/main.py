@@ -35,11 +35,15 @@ def label(
 ) -> None:
     """Set the label of images, reject them or restore them. The decision records the person and the time.
 
+    A category may be spelled in any case, with or without accents. Restoring an image that was set aside declares it to be no
+    copy of the image that pushed it out, as `curate apart` does.
+
     With --from, a whole category is renamed, as after an edit of fototeca.toml; its images do not count as reviewed.
 
     Example: fototeca curate label 3fa2b7 --label beagle
     """
     from fototeca.curate.labels.decisions import decide_images, describe_decision, make_edit
+    from fototeca.curate.review.apart import restore_images
     from fototeca.curate.review.rename import rename_category
 
     if bool(category) == bool(image_id):
@@ -47,7 +51,12 @@ def label(
     workspace = Workspace.find()
     if not category:
         edit = make_edit(workspace.settings, label=label, reject=reject, restore=restore)
-        for decision in decide_images(workspace, image_id or [], edit, comment=comment):
+        ids = image_id or []
+        restores = edit.action == "restore"
+        decisions = (
+            restore_images(workspace, ids, comment=comment) if restores else decide_images(workspace, ids, edit, comment=comment)
+        )
+        for decision in decisions:
             typer.echo(f"{decision.image_id[:12]}  {describe_decision(decision)}")
         return
     if label is None or reject is not None or restore or comment:

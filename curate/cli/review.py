@@ -1,4 +1,4 @@
-"""The commands `quality`, `review` and `agreement`."""
+"""The commands `quality`, `review`, `apart` and `agreement`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to `fototeca curate`."""
-    for command in (quality, review, agreement):
+    for command in (quality, review, apart, agreement):
         app.command()(command)
 
 
@@ -83,6 +83,30 @@ def review(
     from fototeca.curate.review.fiftyone_app import apply_review, run_review
 
     _print_result(apply_review(workspace) if apply else run_review(workspace, port=port, browser=browser), as_json)
+
+
+def apart(
+    image_id: Annotated[list[str], typer.Argument(help="Two or more image ids, or unique beginnings of ids.")],
+    comment: Annotated[str, typer.Option(help="A remark to store with the decisions.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Declare images to be no copies of each other. No search ties them again; their groups and splits follow at once.
+
+    Every two of the images become one decision, which `curate history` shows and the review page can undo.
+
+    Example: fototeca curate apart 3fa2b7 91cc04
+    """
+    from fototeca.curate.labels.decisions import describe_decision
+    from fototeca.curate.review.apart import declare_apart
+
+    decisions = declare_apart(Workspace.find(), image_id, comment=comment)
+    if as_json:
+        typer.echo(json.dumps([decision.to_json() for decision in decisions], ensure_ascii=False, indent=2))
+        return
+    for decision in decisions:
+        typer.echo(f"{decision.image_id[:12]}  {describe_decision(decision)}")
+    if not decisions:
+        notify("nothing to declare: these images are apart already")
 
 
 def agreement(

@@ -12,15 +12,16 @@ from tqdm import tqdm
 from fototeca.collect.catalog import Catalog, GroupRow, ImageRow
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
-from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.clustering import Group, KeepPriority, Match, name_groups, rank_copy, rank_image, split_component
 from fototeca.curate.duplicates.hamming_search import MAX_THRESHOLD
 from fototeca.curate.duplicates.pair_cache import PairCache
+from fototeca.curate.duplicates.results import DedupResult
 from fototeca.curate.duplicates.signatures import Signatures, SignedImage, load_signatures, read_signatures, stack_signatures
 from fototeca.curate.duplicates.signatures import sign_image as sign_image  # part of this contract: what `find_near` is given
 from fototeca.curate.duplicates.verify_pairs import DuplicatePair, find_duplicate_pairs
 from fototeca.curate.duplicates.view_hashes import hash_views
+from fototeca.curate.duplicates.warnings import dedup_warnings
 from fototeca.curate.manifest import list_versions, read_manifest
 from fototeca.curate.quality.checks import delete_scores
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
@@ -28,18 +29,11 @@ from fototeca.curate.snapshot.catalog_state import THRESHOLD
 DEFAULT_THRESHOLD = 10
 """Largest Hamming distance, in bits, of a pair that is compared pixel by pixel."""
 
+KEEP_NEAR = "dedup-keep-near"
+"""Key of the catalog's metadata: `yes` if the last search set aside equal pixels only."""
+
 PIXELS = "pixels"
 """Reason of a match whose pixels are all equal."""
-
-
-@dataclass(frozen=True)
-class DedupResult(Result):
-    """Counts of a search for duplicates."""
-
-    images: int
-    groups: int
-    set_aside: int
-    """Images set aside as duplicates."""
 
 
 def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near: bool = False) -> DedupResult:
@@ -67,6 +61,9 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
         with catalog.transaction():
             catalog.groups.replace(rows, components)
             catalog.metadata.set(THRESHOLD, str(threshold))
+            catalog.metadata.set(KEEP_NEAR, "yes" if keep_near else "")
+        for line in dedup_warnings(catalog.images.all(), workspace.settings):
+            notify(line)
         set_aside = sum(image.status == "duplicate" for image in catalog.images.all())
     return DedupResult(len(images), len(groups), set_aside)
 

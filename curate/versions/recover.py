@@ -106,7 +106,7 @@ def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], counts:
             continue
         if catalog.images.get(decision.image_id) is None:
             counts.unknown += 1
-        elif decision.time < newest.get(decision.image_id, ""):
+        elif decision.action != "apart" and decision.time < newest.get(decision.image_id, ""):
             counts.older += 1
         else:
             written = catalog.decisions.add(

@@ -18,9 +18,10 @@ from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
-from fototeca.curate.labels.decisions import reject_images, restore_images
+from fototeca.curate.labels.decisions import reject_images
 from fototeca.curate.quality.checks import list_findings_by_image, measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
+from fototeca.curate.review.apart import restore_images
 from fototeca.curate.review.queues import CONFLICT, DISAGREED, UNREVIEWED, list_review_items
 from fototeca.vision.image import decode, grey_levels
 from fototeca.vision.quality import quality

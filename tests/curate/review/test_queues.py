@@ -15,10 +15,11 @@ from fototeca.collect.status import workspace_status
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.label_issues.find import LabelIssue, find_label_issues, store_label_issues
-from fototeca.curate.labels.decisions import decide_images, label_images, list_decisions, make_edit, reject_images, restore_images
+from fototeca.curate.labels.decisions import decide_images, label_images, list_decisions, make_edit, reject_images
 from fototeca.curate.quality.checks import list_findings_by_image, measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.curate.review.agreement import Disagreement, measure_agreement
+from fototeca.curate.review.apart import restore_images
 from fototeca.curate.review.queues import (
     CONFLICT,
     DISAGREED,

@@ -24,7 +24,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from fototeca.collect.catalog import Actor, Catalog, Decision, Edit, ImageRow
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.labels.decisions import label_images, reject_images, restore_images
+from fototeca.curate.labels.decisions import label_images, reject_images
+from fototeca.curate.review.apart import restore_images
 from fototeca.curate.review.server import PageServer
 from fototeca.curate.review.session import ReviewSession
 from fototeca.curate.review.undo import undo_decisions
