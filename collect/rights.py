@@ -29,7 +29,7 @@ class Rights:
     author: str = ""
 
 
-def state_rights(default_source: str, *, source_name: str = "", license: str = "", author: str = "") -> Rights:  # noqa: A002
+def state_rights(default_source: str, *, source_name: str = "", license: str = "", author: str = "") -> Rights:
     """Return the rights that a person states for images.
 
     A license that is not recognized is recorded as `unknown`, with a message; its text stays in the attribution file.

@@ -65,7 +65,7 @@ def _class_paths(names: Iterable[str], settings: Settings) -> dict[str, tuple[st
     return {name: _class_parts(folders, categories, prefixed) for name, folders in folders_by_name.items()}
 
 
-def _class_parts(folders: tuple[str, ...], category_names: set[str], prefixed: Collection[tuple[str, ...]]) -> tuple[str, ...]:
+def _class_parts(folders: tuple[str, ...], categories: set[str], prefixed: Collection[tuple[str, ...]]) -> tuple[str, ...]:
     """Return the folders of an image without those of splits and shards."""
     *outer, innermost = folders or (ROOT_FOLDER,)
     parts = strip_split_folders(tuple(outer), prefixed)

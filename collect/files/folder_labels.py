@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from fototeca.collect.files.class_mapping import (
-    ROOT_FOLDER,
     find_class_folders,
     find_class_paths,
     list_names,

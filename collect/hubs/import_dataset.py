@@ -26,9 +26,6 @@ from fototeca.core.errors import ExternalError, FototecaError, ShortfallError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 
-_AUGMENTED = re.compile(r"^(.+)\.rf\.[0-9A-Za-z]+\.\w+$")
-"""File names of Roboflow's augmented copies of an image: `NAME_jpg.rf.HASH.jpg`."""
-
 
 def import_dataset(workspace: Workspace, hub: str, ref: str, mapping: Path | None, options: FetchOptions) -> CollectSummary:
     """Download a dataset unless it is complete already, and collect the images whose folders `mapping` maps to categories.
