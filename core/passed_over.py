@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from fototeca.core.results import Result
 
 MAX_NAMES = 3
 """Names that are kept for each reason."""
+
+MAX_ENDINGS = 8
+"""Endings that `describe_endings` lists."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,24 @@ class PassedOver:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._names: defaultdict[str, list[str]] = defaultdict(list)
+        self._endings: Counter[str] = Counter()
 
     def add(self, reason: str, name: str) -> None:
-        """Count one item; the first MAX_NAMES names of a reason are kept."""
+        """Count one item; the first MAX_NAMES names of a reason are kept, printable."""
+        text = name.encode("utf-8", "replace").decode("utf-8")
         self._counts[reason] += 1
         if len(self._names[reason]) < MAX_NAMES:
-            self._names[reason].append(name.encode("utf-8", "replace").decode("utf-8"))
+            self._names[reason].append("".join(letter if letter.isprintable() else "_" for letter in text))
+        if reason != "junk":
+            self._endings[PurePosixPath(text).suffix.removeprefix(".")] += 1
 
-    def update(self, counts: tuple[PassedOverCount, ...]) -> None:
-        """Add counts that another counter built."""
+    def merge(self, other: PassedOver) -> None:
+        """Add what another counter has counted."""
+        self.update(other.counts())
+        self._endings.update(other._endings)
+
+    def update(self, counts: Iterable[PassedOverCount]) -> None:
+        """Add stored counts."""
         for count in counts:
             self._counts[count.reason] += count.count
             self._names[count.reason] = [*self._names[count.reason], *count.names][:MAX_NAMES]
@@ -67,3 +81,14 @@ class PassedOver:
     def text(self) -> list[str]:
         """Return one line for each reason, most items first."""
         return [count.text() for count in self.counts()]
+
+    def describe_endings(self) -> str:
+        """Return the numbers of files by the ending of their names, without junk: `5 HEIC, 2 mp4`; "" if there are none."""
+        merged: dict[str, tuple[str, int]] = {}
+        for ending, count in self._endings.items():
+            shown, total = merged.get(ending.lower(), (ending, 0))
+            merged[ending.lower()] = (shown, total + count)
+        ranked = sorted(merged.values(), key=lambda item: (-item[1], item[0]))
+        return ", ".join(f"{count} {ending or 'without ending'}" for ending, count in ranked[:MAX_ENDINGS]) + (
+            " and more" if len(ranked) > MAX_ENDINGS else ""
+        )

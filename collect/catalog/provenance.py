@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from urllib.parse import unquote, urlsplit
 
 from fototeca.collect.catalog.database import Repository
-from fototeca.collect.catalog.models import AnnouncedSize, ImageProvenance, Provenance, SourceCounts
+from fototeca.collect.catalog.models import AnnouncedSize, ImageProvenance, Provenance, SourceCounts, replace_surrogates
 
 UPDATED_FIELDS = ("author", "license", "license_found", "original", "file_name", "split", "split_group")
 """Fields of a place that a later statement may change."""
@@ -28,13 +29,14 @@ class Provenances(Repository):
         """Add a place, or what is new about a known one.
 
         The row of a known place stays, since versions were frozen with it. Rights, original, split and split group that it did
-        not have, or had otherwise, become a later statement; fields that are empty now keep their value.
+        not have, or had otherwise, become a later statement; fields that are empty now keep their value. The file name of a URL
+        is the last part of its path, unless the source gives another.
         """
         p = place
         if self._update(candidate_id, place, time):
             return
         rights = (p.author, p.license, p.license_found, p.width, p.height, int(p.thumbnail), p.original)
-        file = (p.file_name, p.split, p.split_group)
+        file = (p.file_name or file_name_of_url(p.url), p.split, p.split_group)
         self._sql.execute(
             "INSERT INTO provenance (candidate_id, source, category, query, rank, page_url, author, license, license_found,"
             " width, height, thumbnail, original, file_name, split, split_group, found)"
@@ -87,6 +89,14 @@ class Provenances(Repository):
             (time, time, time),
         )
         return [ImageProvenance(**{**row, "thumbnail": bool(row["thumbnail"])}) for row in rows]
+
+    def file_names(self) -> dict[str, str]:
+        """Return the original file name of each image by id: that of the place where it was found first."""
+        rows = self._sql.execute(
+            "SELECT c.image_id, c.url, p.file_name FROM provenance p JOIN candidates c USING (candidate_id)"
+            " WHERE c.image_id IS NOT NULL ORDER BY p.provenance_id DESC"
+        )
+        return {row["image_id"]: row["file_name"] or file_name_of_url(row["url"]) for row in rows}
 
     def categories(self) -> list[str]:
         """Return the distinct categories, several in one joined by `|`."""
@@ -149,3 +159,13 @@ class Provenances(Repository):
             (_END_OF_TIME, value),
         )
         return [Provenance(**{**row, "thumbnail": bool(row["thumbnail"])}) for row in rows]
+
+
+def file_name_of_url(url: str) -> str:
+    """Return the last part of the path of a URL, decoded; empty where the path ends in a slash or the URL is invalid."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        return ""
+    name = unquote(path.rpartition("/")[2], errors="replace")
+    return replace_surrogates("".join(character if character.isprintable() else "_" for character in name))

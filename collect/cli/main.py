@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fototeca.collect.cli.hubs import app as hubs_app
-from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, finish
+from fototeca.collect.cli.options import AllowLoopback, Concurrency, Exclude, MaxBytes, MinSide, PerHost, Timeout, finish
 from fototeca.collect.http.options import FetchOptions
 from fototeca.core.workspace import Workspace
 
@@ -95,6 +95,7 @@ def folder(
         bool, typer.Option("--label-from-folder", help="Use the name of an image's folder as its category.")
     ] = False,
     labels: Annotated[Path | None, typer.Option(help="CSV with path,label; paths relative to PATH.")] = None,
+    exclude: Exclude = None,
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
 ) -> None:
@@ -107,7 +108,8 @@ def folder(
 
     workspace = Workspace.find()
     options = FetchOptions(min_side=min_side, max_bytes=max_bytes)
-    finish(workspace, collect_folder(workspace, path, FolderOptions(category, label_from_folder, labels), options))
+    folder_options = FolderOptions(category, label_from_folder, labels, exclude=tuple(exclude or ()))
+    finish(workspace, collect_folder(workspace, path, folder_options, options))
 
 
 @app.command()

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 MinSide = Annotated[int, typer.Option(help="Reject images whose shorter side has fewer pixels.")]
 MaxBytes = Annotated[int, typer.Option(help="Reject files with more bytes.")]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Pass over matching files, as in .gitignore: '*.gif', raw/, 'a/**/b.jpg'. Repeatable."),
+]
 Concurrency = Annotated[int, typer.Option(help="Maximum number of simultaneous downloads.")]
 PerHost = Annotated[int, typer.Option(help="Maximum number of simultaneous downloads from one host.")]
 Timeout = Annotated[float, typer.Option(help="Seconds for one download, redirects included.")]

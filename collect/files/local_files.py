@@ -4,54 +4,76 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote_to_bytes
 
 from fototeca.collect.catalog import Provenance
+from fototeca.collect.files.archives import OpenFolder
 from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.responses import FetchError
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.settings import LABEL_SEPARATOR, Settings, to_nfc
-from fototeca.vision.image import SUFFIXES
+from fototeca.vision.formats import SUFFIXES
+from fototeca.vision.image_files import find_images
 
 LOCAL_SCHEME = "file://"
 """Prefix of the URL of a local file."""
 
 
 def list_local_images(
-    path: Path, options: FolderOptions, settings: Settings, passed_over: PassedOver, *, name: str = ""
+    folder: OpenFolder,
+    options: FolderOptions,
+    settings: Settings,
+    passed_over: PassedOver,
+    exclude: Callable[[str], bool],
+    *,
+    name: str,
 ) -> list[Provenance]:
     """Return the provenance of every image below a folder, or of the file itself, sorted by name.
 
     Args:
-        path: folder or image.
+        folder: folder, extracted archive, or image.
         options: source of the categories.
         settings: categories of the workspace.
         passed_over: counts the files that are not taken.
-        name: recorded as the query; by default the name of `path`.
+        exclude: tells the names to exclude.
+        name: recorded as the query.
 
     Raises:
-        FototecaError: `path` does not exist, has no images, or a label is unknown or its file invalid.
+        FototecaError: the folder does not exist, has no images, or a label is unknown or its file invalid.
     """
+    path = folder.path
     if not path.exists():
         raise FototecaError(f"{path} does not exist", "give a folder, an archive or an image")
-    all_names = list(_visible_names(path))
-    names = sorted(name for name in all_names if _suffix(name) in SUFFIXES)
+    used = (options.labels,) if options.labels else ()
+    names = find_images(path, passed_over, is_excluded=exclude, used=used)
     if not names:
-        raise FototecaError(f"{path} has no images", f"supported file types: {' '.join(sorted(SUFFIXES))}")
+        raise no_images_error(name, passed_over)
     label_by_name = _find_labels(names, options, settings)
-    for other in all_names:
-        if _suffix(other) not in SUFFIXES:
-            passed_over.add(_suffix(other).removeprefix(".") or "no-ending", other)
     base = path.resolve() if path.is_dir() else path.resolve().parent
-    query = decode_file_name(name or path.name)
+    query = decode_file_name(name)
     return [
-        Provenance(local_url(base / file), "folder", label_by_name.get(file, ""), query=query, rank=rank)
+        Provenance(
+            local_url(base / file),
+            "folder",
+            label_by_name.get(file, ""),
+            query=query,
+            rank=rank,
+            file_name=decode_file_name(folder.file_names.get(file, file)),
+        )
         for rank, file in enumerate(names)
         if options.labels is None or file in label_by_name
     ]
+
+
+def no_images_error(name: str, passed_over: PassedOver) -> FototecaError:
+    """Return the error for a folder or archive without images, which lists what it has."""
+    contents = passed_over.describe_endings() or "no files"
+    hint = f"docs/not-taken.md explains each reason: {', '.join(count.reason for count in passed_over.counts())}"
+    supported = "give a folder or archive with images: " + " ".join(sorted(SUFFIXES))
+    return FototecaError(f"{name} has no images; it has {contents}", hint if passed_over.total else supported)
 
 
 def local_url(path: Path) -> str:
@@ -67,25 +89,6 @@ def local_path(url: str) -> Path:
 def decode_file_name(name: str) -> str:
     """Return a file name as valid text; undecodable bytes are replaced."""
     return os.fsencode(name).decode("utf-8", "replace")
-
-
-def image_names(path: Path) -> Iterator[str]:
-    """Yield the names, relative to `path`, of visible files with an image suffix."""
-    return (name for name in _visible_names(path) if _suffix(name) in SUFFIXES)
-
-
-def _visible_names(path: Path) -> Iterator[str]:
-    if path.is_file():
-        yield path.name
-        return
-    for file in path.rglob("*"):
-        relative = file.relative_to(path)
-        if not any(part.startswith(".") for part in relative.parts) and not file.is_dir():
-            yield relative.as_posix()
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
 
 
 def _find_labels(names: list[str], options: FolderOptions, settings: Settings) -> dict[str, str]:

@@ -12,7 +12,7 @@ from fototeca.collect.catalog import Catalog
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 
-GROUP_COLUMNS = ("image_id", "group", "kept", "reason", "distance", "label", "source")
+GROUP_COLUMNS = ("image_id", "group", "kept", "reason", "distance", "label", "source", "file_name")
 
 
 class MemberRow(TypedDict):
@@ -26,11 +26,14 @@ class MemberRow(TypedDict):
     distance: float
     label: str
     source: str
+    file_name: str
+    """Original name, relative to the folder or archive that the image came in."""
 
 
 def list_groups(workspace: Workspace) -> list[MemberRow]:
     """Every grouped image; groups whose images bear different labels first, in each group the kept copies first."""
     with Catalog.open(workspace) as catalog:
+        file_names = catalog.provenance.file_names()
         rows: list[MemberRow] = [
             MemberRow(
                 image_id=row.image_id,
@@ -40,6 +43,7 @@ def list_groups(workspace: Workspace) -> list[MemberRow]:
                 distance=row.distance,
                 label=image.label,
                 source=next((finding.source for finding in catalog.provenance.of_image(row.image_id)), ""),
+                file_name=file_names.get(row.image_id, ""),
             )
             for row in catalog.groups.all()
             if (image := catalog.images.get(row.image_id))
@@ -68,7 +72,7 @@ def groups_table(rows: list[MemberRow]) -> str:
             lines.append(f"group {row['group']}")
             last = row["group"]
         mark = "kept     " if row["kept"] else "set aside"
-        lines.append(
-            f"  {row['image_id'][:12]}  {mark}  {row['reason']:9} {row['distance']:4.0f}  {row['label']}  {row['source']}"
-        )
+        match = f"{row['reason']:9} {row['distance']:4.0f}"
+        cells = (row["image_id"][:12], mark, match, row["label"], row["source"], row["file_name"])
+        lines.append(f"  {'  '.join(cells)}".rstrip())
     return "\n".join(lines) if lines else "no groups; they are made by: fototeca curate dedup"

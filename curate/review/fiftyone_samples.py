@@ -56,7 +56,7 @@ def create_fields(fo: FiftyOne, dataset: Dataset, workspace: Workspace) -> None:
     kind = fo.Classifications if multi else fo.Classification
     if not dataset.has_sample_field(LABEL):
         dataset.add_sample_field(LABEL, fo.EmbeddedDocumentField, embedded_doc_type=kind)
-    strings = ("image_id", PUSHED, "thumbnail_path", "group", "status", "source", "license", "suggested")
+    strings = ("image_id", PUSHED, "thumbnail_path", "group", "status", "source", "license", "suggested", "file_name")
     for name in strings:
         dataset.add_sample_field(name, fo.StringField)
     dataset.add_sample_field("is_representative", fo.BooleanField)
@@ -78,6 +78,7 @@ def _fields(item: ReviewItem) -> dict[str, Any]:
         "status": image.status,
         "source": item.source,
         "license": item.license,
+        "file_name": item.file_name or None,
         "other_categories": list(item.other_categories),
         "suggested": item.suggested or None,
         "issue_score": item.issue_score or None,

@@ -42,7 +42,7 @@ class ReviewItem:
 
     `other_categories`: further categories for which it, or a copy of it, was found or labeled. `suggested`: the label that
     `curate label-issues` suggests, empty without one; `issue_score`: its score, higher is more suspicious, 0 without one.
-    `quality_issues`: names of the quality checks that it fails. `quality`: scores by measure.
+    `quality_issues`: names of the quality checks that it fails. `quality`: scores by measure. `file_name`: original name.
     """
 
     image: ImageRow
@@ -54,6 +54,7 @@ class ReviewItem:
     issue_score: float
     quality_issues: tuple[str, ...]
     quality: Mapping[str, float]
+    file_name: str
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def list_review_items(
     quality = catalog.quality.all()
     found_as = _categories_by_group(images, _found_categories(catalog))
     unfinished, reviewed_labels = _group_reviews(images)
+    file_names = catalog.provenance.file_names()
     disagreed = _find_disagreements(images, decisions)
     items = []
     for image in images:
@@ -111,6 +113,7 @@ def list_review_items(
                 issue.score if issue else 0.0,
                 quality_issues.get(image.image_id, ()),
                 quality.get(image.image_id, {}),
+                file_names.get(image.image_id, ""),
             )
         )
     return items

@@ -123,6 +123,7 @@ class ImageDetails(ImageCard):
 
     width: int
     height: int
+    file_name: str
     suggested: str
     issue_score: float
     neighbors: tuple[ImageCard, ...]
@@ -194,6 +195,7 @@ class ReviewSession:
                 **vars(ImageCard.of_image(image)),
                 width=image.width,
                 height=image.height,
+                file_name=item.file_name if item else "",
                 suggested=item.suggested if item else "",
                 issue_score=item.issue_score if item else 0,
                 neighbors=tuple(_neighbors(catalog, image_id)),

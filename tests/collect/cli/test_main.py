@@ -69,7 +69,7 @@ def photos(folder: Path) -> Path:
     for number, name in enumerate(("fox", "dog")):
         (folder / name).mkdir(parents=True)
         (folder / name / "a.jpg").write_bytes(jpeg(number))
-    (folder / "fox" / "b.heic").write_bytes(b"x")
+    (folder / "fox" / "b.mp4").write_bytes(b"x")
     (folder / "fox" / "notes").write_bytes(b"x")
     return folder
 
@@ -109,8 +109,8 @@ def test_ignored_files_are_counted_by_suffix(
 ) -> None:
     """The summary has a line for each kind of file that is no image, with its names."""
     run(small, "collect", "folder", photos(tmp_path / "photos"), "--label-from-folder")
-    assert "\n  passed over: 1 heic: " in (stdout := capsys.readouterr().out)
-    assert "\n  passed over: 1 no-ending: " in stdout
+    assert "\n  passed over: 1 video: fox/b.mp4\n" in (stdout := capsys.readouterr().out)
+    assert "\n  passed over: 1 not-an-image: fox/notes\n" in stdout
 
 
 def test_stale_extracted_folders_are_removed(small: Workspace, run: Run, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from fototeca.collect.files.class_mapping import find_class_folders
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs.import_dataset import import_dataset
 from fototeca.core.errors import FototecaError
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 from tests.collect.hub_server import Hubs
 from tests.servers import jpeg
@@ -49,7 +50,7 @@ def images(count: int, paths: Sequence[str | None] | None = None) -> list[dict[s
 def unpacked(tmp_path: Path, data: bytes) -> dict[str, bytes]:
     """Return the files that extracting writes, inside and outside the target folder."""
     (tmp_path / "in.parquet").write_bytes(data)
-    unpack(tmp_path / "in.parquet", tmp_path / "out" / "folder")
+    unpack(tmp_path / "in.parquet", tmp_path / "out" / "folder", PassedOver())
     files = {path.relative_to(tmp_path / "out").as_posix(): path for path in (tmp_path / "out").rglob("*") if path.is_file()}
     return {name.removeprefix("folder/"): path.read_bytes() for name, path in files.items()}
 
@@ -164,9 +165,10 @@ def test_memory_is_bounded_by_a_row_group(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"image": rows}), file, row_group_size=20, compression="none")
     code = (
         "import re, sys; from pathlib import Path; from fototeca.collect.files.parquet import read_parquet_images\n"
+        "from fototeca.core.passed_over import PassedOver\n"
         "import pyarrow.parquet\n"
         "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
-        "before = peak(); count = sum(1 for _ in read_parquet_images(Path(sys.argv[1]), 10**9))\n"
+        "before = peak(); count = sum(1 for _ in read_parquet_images(Path(sys.argv[1]), 10**9, PassedOver()))\n"
         "print(count, (peak() - before) // 1000)"
     )
     done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, timeout=120, check=True)

@@ -435,7 +435,7 @@ def test_dedup_and_groups_commands(workspace: Workspace, tmp_path: Path, fototec
     assert {name: answer[name] for name in ("images", "groups", "set_aside")} == {"images": 2, "groups": 1, "set_aside": 1}
     fototeca("curate", "groups", "--csv", "g.csv", cwd=workspace.root)
     lines = (workspace.root / "g.csv").read_text().splitlines()
-    assert lines[0] == "image_id,group,kept,reason,distance,label,source"
+    assert lines[0] == "image_id,group,kept,reason,distance,label,source,file_name"
     assert len(lines) == 3
     with pytest.raises(FototecaError) as error:
         dedup(workspace, threshold=40)

@@ -181,7 +181,7 @@ def test_invalid_threshold_and_json_output(
     with pytest.raises(FototecaError, match="blurry"):
         QualityThresholds(blurry=2.0)
     result = fototeca("curate", "quality", "--json", cwd=quality_dataset[0].root)
-    assert {"image_id", "finding", "score", "label"} == set(json.loads(result.stdout)[0])  # type: ignore[attr-defined]
+    assert {"image_id", "finding", "score", "label", "file_name"} == set(json.loads(result.stdout)[0])  # type: ignore[attr-defined]
 
 
 def test_conflict_disagreement_and_unreviewed_queues(quality_dataset: tuple[Workspace, dict[str, str]]) -> None:
