@@ -25,12 +25,14 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class CatalogSnapshot:
-    """All images with their labels and groups, their sources, and the originals of augmented copies."""
+    """All images with their labels and groups, their sources, and what the sources state about splits."""
 
     images: tuple[ImageRow, ...]
     sources: Mapping[str, ImageSource]
-    originals: Mapping[str, frozenset[str]]
-    """Originals of images that a source declares as augmented copies, as `source:id`."""
+    source_groups: Mapping[str, frozenset[str]]
+    """What images share with others of their source: originals of augmented copies and split groups (patient, video)."""
+    source_splits: Mapping[str, frozenset[str]]
+    """Splits that sources give for an image: train, val or test; images without one are absent."""
     last_decision: int
     threshold: int | None
     """Threshold of the last search for near-duplicates, in bits; None before the first."""
@@ -47,11 +49,12 @@ THRESHOLD = "dedup-threshold"
 
 def read_snapshot(catalog: Catalog) -> CatalogSnapshot:
     """Read the current state. Call it inside a transaction for a consistent snapshot."""
-    sources, originals = _read_sources(catalog, "9999")
     threshold = catalog.metadata.get(THRESHOLD)
     used = None if threshold is None else int(threshold)
     newest = catalog.candidates.latest_time()
-    return CatalogSnapshot(tuple(catalog.images.all()), sources, originals, catalog.decisions.last_id(), used, newest)
+    return CatalogSnapshot(
+        tuple(catalog.images.all()), *_read_sources(catalog, "9999"), catalog.decisions.last_id(), used, newest
+    )
 
 
 def read_past_snapshot(catalog: Catalog, metadata: Mapping[str, Any]) -> CatalogSnapshot:
@@ -70,8 +73,8 @@ def read_past_snapshot(catalog: Catalog, metadata: Mapping[str, Any]) -> Catalog
         images[decision.image_id] = image.with_review_state(decision.edit.apply(image.review_state))
     reviewed = {decision.image_id for decision in active_reviews(decisions)}
     images = {image_id: replace(image, reviewed=image_id in reviewed) for image_id, image in images.items()}
-    sources, originals = _read_sources(catalog, metadata["created"])
-    return CatalogSnapshot(tuple(images.values()), sources, originals, last_decision, metadata["threshold"], metadata["created"])
+    sources = _read_sources(catalog, metadata["created"])
+    return CatalogSnapshot(tuple(images.values()), *sources, last_decision, metadata["threshold"], metadata["created"])
 
 
 def store_groups(catalog: Catalog, version: str, images: Iterable[ImageRow]) -> None:
@@ -81,10 +84,13 @@ def store_groups(catalog: Catalog, version: str, images: Iterable[ImageRow]) -> 
     catalog.groups.freeze(version, rows)
 
 
-def _read_sources(catalog: Catalog, until: str) -> tuple[dict[str, ImageSource], dict[str, frozenset[str]]]:
-    """Return the best source of every image recorded by `until`, and the originals of augmented copies."""
+def _read_sources(
+    catalog: Catalog, until: str
+) -> tuple[dict[str, ImageSource], dict[str, frozenset[str]], dict[str, frozenset[str]]]:
+    """Return by image what its places recorded by `until` state: the best source, the source groups, the source splits."""
     best: dict[str, tuple[tuple[object, ...], ImageSource]] = {}
-    originals: dict[str, set[str]] = defaultdict(set)
+    groups: dict[str, set[str]] = defaultdict(set)
+    splits: dict[str, set[str]] = defaultdict(set)
     for row in catalog.provenance.of_images_until(until):
         source = ImageSource(row.source, _public(row.url), _public(row.page_url), _line(row.author), row.license)
         rank = (
@@ -97,9 +103,16 @@ def _read_sources(catalog: Catalog, until: str) -> tuple[dict[str, ImageSource],
         )
         if row.image_id not in best or rank < best[row.image_id][0]:
             best[row.image_id] = (rank, source)
-        if row.original:
-            originals[row.image_id].add(f"{row.source}:{row.original}")
-    return {key: source for key, (_, source) in best.items()}, {key: frozenset(names) for key, names in originals.items()}
+        for kind, name in (("original", row.original), ("group", row.split_group)):
+            if name:
+                groups[row.image_id].add(f"{kind} {row.source}:{name}")
+        if row.split:
+            splits[row.image_id].add(row.split)
+    return {key: source for key, (_, source) in best.items()}, _freeze_sets(groups), _freeze_sets(splits)
+
+
+def _freeze_sets(sets: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
+    return {image_id: frozenset(names) for image_id, names in sets.items()}
 
 
 def _public(url: str) -> str:

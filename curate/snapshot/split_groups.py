@@ -1,4 +1,4 @@
-"""Groups of images that must share a split: near-duplicates, also across divided groups, and augmented copies of one original."""
+"""Groups of images that must share a split: near-duplicates, augmented copies of one original, and split groups of a source."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from fototeca.curate.union_find import UnionFind
 def find_split_groups(snapshot: CatalogSnapshot) -> dict[str, str]:
     """Return the id of the split group of every image, set-aside and rejected images included.
 
-    The id is that of the near-duplicate group (the smallest, where verified pairs or an original connect several groups);
+    The id is that of the near-duplicate group (the smallest, where verified pairs or a source connect several groups);
     without one, the id of the image added first, which for a single image is its own id.
     """
     images = snapshot.images
     sets = UnionFind(len(images))
     first: dict[str, int] = {}
     for index, image in enumerate(images):
-        keys = {f"original {name}" for name in snapshot.originals.get(image.image_id, ())}
+        keys = {f"source {name}" for name in snapshot.source_groups.get(image.image_id, ())}
         keys |= {f"{kind} {name}" for kind, name in (("group", image.group), ("component", image.component)) if name}
         for key in keys:
             if first.setdefault(key, index) != index:
