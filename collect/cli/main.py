@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from fototeca.collect.cli.hubs import app as hubs_app
-from fototeca.collect.cli.options import AllowLoopback, Concurrency, Exclude, MaxBytes, MinSide, PerHost, Timeout, finish
+from fototeca.collect.cli.options import (
+    AllowLoopback,
+    Concurrency,
+    Exclude,
+    GroupBy,
+    KeepSplits,
+    MaxBytes,
+    MinSide,
+    PerHost,
+    Timeout,
+    finish,
+)
 from fototeca.collect.http.options import FetchOptions
 from fototeca.core.workspace import Workspace
 
@@ -95,7 +106,15 @@ def folder(
         bool, typer.Option("--label-from-folder", help="Use the name of an image's folder as its category.")
     ] = False,
     labels: Annotated[Path | None, typer.Option(help="CSV with path,label; paths relative to PATH.")] = None,
+    map_file: Annotated[
+        Path | None, typer.Option("--map", help="Mapping file: the category of each folder, or of each class of --labels.")
+    ] = None,
+    keep_splits: KeepSplits = False,
+    group_by: GroupBy = "",
     exclude: Exclude = None,
+    source_name: Annotated[str, typer.Option(help="Name of the source in manifests, one word.")] = "",
+    license_: Annotated[str, typer.Option("--license", help="License of the images: an SPDX id, a name or a URL.")] = "",
+    author: Annotated[str, typer.Option(help="Author of the images.")] = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
 ) -> None:
@@ -108,7 +127,18 @@ def folder(
 
     workspace = Workspace.find()
     options = FetchOptions(min_side=min_side, max_bytes=max_bytes)
-    folder_options = FolderOptions(category, label_from_folder, labels, exclude=tuple(exclude or ()))
+    folder_options = FolderOptions(
+        category,
+        label_from_folder,
+        labels,
+        map_file,
+        keep_splits=keep_splits,
+        group_by=group_by,
+        exclude=tuple(exclude or ()),
+        source_name=source_name,
+        license=license_,
+        author=author,
+    )
     finish(workspace, collect_folder(workspace, path, folder_options, options))
 
 

@@ -22,7 +22,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.settings import LABEL_SEPARATOR, Settings, to_nfc
 from fototeca.core.workspace import Workspace
-from fototeca.vision.image import SUFFIXES
+from fototeca.vision.formats import SUFFIXES
 
 
 class FolderNames:
