@@ -19,7 +19,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates import sign_image
-from fototeca.vision.image import MAX_PIXELS, DecodeError, decode_with_info
+from fototeca.vision.image import MAX_PIXELS, MAX_STORED_PIXELS, DecodeError, decode_with_info
 from fototeca.vision.image_files import find_images
 from fototeca.vision.threads import image_threads
 
@@ -134,7 +134,7 @@ def _decode(name: str, load: Callable[[], bytes], *, with_thumbnail: bool) -> In
     """Decode one image; a failure becomes its reason."""
     try:
         data = load()
-        image, info = decode_with_info(data, max_pixels=MAX_PIXELS)
+        image, info = decode_with_info(data, max_pixels=MAX_PIXELS if is_url(name) else MAX_STORED_PIXELS)
     except (FetchFailedError, DecodeError) as error:
         return InputImage(name, reason=error.reason)
     except OSError:

@@ -15,6 +15,7 @@ from fototeca.collect.cli.options import (
     GroupBy,
     KeepSplits,
     MaxBytes,
+    MaxPixels,
     MinSide,
     PerHost,
     Timeout,
@@ -53,6 +54,7 @@ def _make_command(hub: str) -> Callable[..., None]:
         group_by: GroupBy = "",
         min_side: MinSide = FetchOptions.min_side,
         max_bytes: MaxBytes = FetchOptions.max_bytes,
+        max_pixels: MaxPixels = FetchOptions.max_pixels,
         concurrency: Concurrency = FetchOptions.concurrency,
         per_host: PerHost = FetchOptions.per_host,
         timeout: Timeout = FetchOptions.timeout,
@@ -63,7 +65,7 @@ def _make_command(hub: str) -> Callable[..., None]:
         from fototeca.collect.hubs.import_dataset import import_dataset
 
         workspace = Workspace.find()
-        options = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
+        options = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
         use = FolderOptions(mapping=map_file, keep_splits=keep_splits, group_by=group_by)
         finish(workspace, import_dataset(workspace, hub, ref, use, options))
 

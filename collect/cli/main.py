@@ -16,6 +16,7 @@ from fototeca.collect.cli.options import (
     GroupBy,
     KeepSplits,
     MaxBytes,
+    MaxPixels,
     MinSide,
     PerHost,
     Timeout,
@@ -55,6 +56,7 @@ def search(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count candidates, licenses and sizes; fetch no image.")] = False,
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
     concurrency: Concurrency = FetchOptions.concurrency,
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
@@ -67,7 +69,7 @@ def search(
     from fototeca.collect.search import SearchOptions, preview_search, search_sources
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
     options = SearchOptions(tuple(source), tuple(category or ()), limit, license_, headed, url)
     if dry_run:
         previews = {name: preview.to_json() for name, preview in preview_search(workspace, options, fetch).items()}
@@ -82,6 +84,7 @@ def urls(
     category: Annotated[str, typer.Option(help="Category of rows that name none.")] = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
     concurrency: Concurrency = FetchOptions.concurrency,
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
@@ -94,7 +97,7 @@ def urls(
     from fototeca.collect.ingest.url_list import collect_urls
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
     finish(workspace, collect_urls(workspace, file, category, fetch))
 
 
@@ -117,6 +120,7 @@ def folder(
     author: Annotated[str, typer.Option(help="Author of the images.")] = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
 ) -> None:
     """Collect local images; the files stay unchanged.
 
@@ -126,7 +130,7 @@ def folder(
     from fototeca.collect.ingest.folder import collect_folder
 
     workspace = Workspace.find()
-    options = FetchOptions(min_side=min_side, max_bytes=max_bytes)
+    options = FetchOptions(min_side=min_side, max_bytes=max_bytes, max_pixels=max_pixels)
     folder_options = FolderOptions(
         category,
         label_from_folder,
@@ -149,6 +153,7 @@ def retry(
     ] = None,
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
     concurrency: Concurrency = FetchOptions.concurrency,
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
@@ -161,7 +166,7 @@ def retry(
     from fototeca.collect.ingest.pipeline import retry_candidates
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
     reasons = [word.strip() for text in reason or () for word in text.split(",") if word.strip()]
     finish(workspace, retry_candidates(workspace, reasons, fetch))
 

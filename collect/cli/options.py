@@ -19,6 +19,7 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option(metavar="GLOB", help="Pass over matching files, as in .gitignore: '*.gif', raw/, 'a/**/b.jpg'. Repeatable."),
 ]
+MaxPixels = Annotated[int, typer.Option(help="Reject images with more pixels; a 108-megapixel phone needs 110000000.")]
 Concurrency = Annotated[int, typer.Option(help="Maximum number of simultaneous downloads.")]
 PerHost = Annotated[int, typer.Option(help="Maximum number of simultaneous downloads from one host.")]
 Timeout = Annotated[float, typer.Option(help="Seconds for one download, redirects included.")]

@@ -9,6 +9,7 @@ import typer
 
 from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_SHORT, EXIT_USAGE, FototecaError
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 from fototeca.curate.quality.thresholds import QualityThresholds
 
@@ -132,8 +133,12 @@ def _print_result(result: ReviewResult, as_json: bool) -> None:
         for conflict in result.conflicts:
             in_catalog, in_app = (state.replace("\t", " ") for state in (conflict.catalog, conflict.app))
             notify(f"conflict: {conflict.image_id[:12]} is {in_catalog!r} in the catalog, {in_app!r} in the App")
+        not_applied = PassedOver()
         for problem in result.problems:
-            notify(f"not applied: {problem.image_id[:12]}: {problem.problem}")
+            name = f" ({problem.file_name})" if problem.file_name else ""
+            not_applied.add(problem.problem, f"{problem.image_id[:12]}{name}")
+        for count in not_applied.counts():
+            notify(f"not applied: {count.text()}")
     if result.problems:
         raise typer.Exit(EXIT_USAGE)
     if result.conflicts:

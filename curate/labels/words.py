@@ -56,13 +56,15 @@ class SampleEdit:
     """Meaning of a sample's marks.
 
     `apart`: for each image of which it is no copy, the beginning of the id; empty text: the other images of its group.
-    `problems`: one line for each mark that is not understood. `unknown_tags`: tags that are no words, to be left as they are.
+    `problems`: one line for each mark that contradicts another or means nothing on this sample. `unknown_tags` and
+    `unknown_label_tags`: tags that are no words, to be reported and left as they are.
     """
 
     state: ReviewState
     apart: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     unknown_tags: tuple[str, ...] = ()
+    unknown_label_tags: tuple[str, ...] = ()
 
 
 def parse_word(text: str) -> Word | None:
@@ -105,9 +107,6 @@ def read_marks(marks: SampleMarks, pushed: ReviewState, settings: Settings) -> S
     problems = _label_problems(marks, label)
     if not problems:
         words += [word for tags in marks.label_tags for word in map(parse_word, tags) if word and word.action == "reject"]
-    unknown = [tag for tag in marks.tags if parse_word(tag) is None]
-    unknown_label_tags = [tag for tags in marks.label_tags for tag in tags if parse_word(tag) is None]
-    problems += [f"tag {tag!r} is not understood; {WORDS_HINT}" for tag in dict.fromkeys([*unknown, *unknown_label_tags])]
     words += [word for word in map(parse_word, marks.tags) if word]
     if not marks.labels and pushed.label and settings.task == "single":
         label = pushed.label
@@ -115,7 +114,17 @@ def read_marks(marks: SampleMarks, pushed: ReviewState, settings: Settings) -> S
             problems.append("its label was deleted; give it another one, or tag the sample reject")
     state, problem = _state(label, words, pushed)
     apart = tuple(dict.fromkeys(word.argument for word in words if word.action == "apart"))
-    return SampleEdit(state, apart, (*problems, *problem), tuple(unknown))
+    unknown = (_unknown(marks.tags), _unknown(tag for tags in marks.label_tags for tag in tags))
+    return SampleEdit(state, apart, (*problems, *problem), *unknown)
+
+
+def _unknown(tags: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(tag for tag in tags if parse_word(tag) is None))
+
+
+def describe_unknown_tag(tag: str) -> str:
+    """Return the problem of a tag that is no word."""
+    return f"tag {tag!r} is not understood; {WORDS_HINT}"
 
 
 def _read_labels(labels: Sequence[str], pushed: ReviewState, settings: Settings) -> tuple[str, list[Word]]:

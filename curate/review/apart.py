@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fototeca.collect.catalog import Catalog, Decision, Edit, ImageRow, replace_surrogates
+from fototeca.collect.catalog import Catalog, Decision, Edit, replace_surrogates
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.regroup import regroup
@@ -75,9 +75,12 @@ def regroup_apart(workspace: Workspace, catalog: Catalog, image_ids: Iterable[st
         regroup(workspace, catalog, stale)
 
 
-def apart_from_group(catalog: Catalog, image: ImageRow) -> list[tuple[str, str]]:
-    """Return the pairs of an image with the other images of its group."""
-    return [(image.image_id, other) for other in catalog.groups.members(image.group) if other != image.image_id]
+def find_copies(catalog: Catalog, image_id: str) -> set[str]:
+    """Return the other images of an image's group, and those with a tie to it that sets nothing aside."""
+    image = catalog.images.get(image_id)
+    copies = set(catalog.groups.members(image.group)) if image and image.group else set()
+    ties = [(tie.a, tie.b) for tie in catalog.groups.ties() if image_id in (tie.a, tie.b)]
+    return copies.union(*ties) - {image_id}
 
 
 def _pairs_of_restored(catalog: Catalog, image_id: str) -> list[tuple[str, str]]:
@@ -85,5 +88,5 @@ def _pairs_of_restored(catalog: Catalog, image_id: str) -> list[tuple[str, str]]
     image = catalog.images.get(image_id)
     if image is None or image.status != "duplicate":
         return []
-    others = [catalog.images.get(other) for _, other in apart_from_group(catalog, image)]
+    others = [catalog.images.get(other) for other in catalog.groups.members(image.group) if other != image_id]
     return [(image_id, other.image_id) for other in others if other and other.is_representative]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,8 @@ def _read_image(workspace: Workspace, path: Path) -> ImageRow | None:
     except DecodeError:
         return None
     properties = (info.format, info.width, info.height, info.mode, len(data), phash(grey))
-    return ImageRow(path.stem, workspace.relative(path), *properties)
+    row = ImageRow(path.stem, workspace.relative(path), *properties)
+    return replace(row, background=info.background, frame=info.frame, normalized=",".join(info.normalized))
 
 
 def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], counts: _Counts) -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 from fototeca.analysis.cli_tables import prediction_table
 from fototeca.analysis.evaluation.calibration import NO_ERRORS
 from fototeca.analysis.evaluation.test_access_log import access_log_path, read_accesses
+from fototeca.analysis.file_names import read_file_names
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.predict import inputs as incoming
 from fototeca.analysis.predict.predict import predict_images, predict_paths
@@ -264,7 +265,8 @@ def test_identical_file_takes_precedence(copied: Studied, tmp_path: Path) -> Non
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("fototeca.analysis.predict.predict.find_known_duplicates", lambda *_, found=found: found)
             (fact,) = predict_paths(workspace, runs[0], [str(asked)])
-        assert fact.near_duplicate == NearDuplicate(row.image_id, "test", 0)
+            file_name = read_file_names(workspace)[row.image_id]
+            assert fact.near_duplicate == NearDuplicate(row.image_id, "test", 0, file_name)
     assert [look.n for look in read_accesses(workspace, "v001")] == [1, 1]
 
 

@@ -230,10 +230,10 @@ def test_interrupt_records_completed_downloads(workspace: Workspace) -> None:
 def test_unexpected_error_fails_one_candidate_only(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug that one image triggers is recorded; the others are accepted."""
 
-    def accept_or_raise(workspace: Workspace, data: bytes, min_side: int) -> tuple[ImageRow, dict[str, float]]:
+    def accept_or_raise(workspace: Workspace, data: bytes, *limits: int) -> tuple[ImageRow, dict[str, float]]:
         if data == jpeg(2):
             raise KeyError("MPO")
-        return accept_image(workspace, data, min_side)
+        return accept_image(workspace, data, *limits)
 
     monkeypatch.setattr("fototeca.collect.ingest.process.accept_image", accept_or_raise)
     with serve(serve_images) as site:

@@ -112,10 +112,11 @@ def test_new_tags_win_over_pushed_tags() -> None:
 
 
 def test_marks_that_are_not_understood_are_named() -> None:
-    """Unknown tags, contradicting tags and a deleted label are problems, and change nothing else."""
+    """Contradicting tags and a deleted label are problems, unknown tags are listed; none of them changes the state."""
+    unknown = read_marks(SampleMarks(("cat",), ("rejct", "reviewed"), (("Wrong", "Wrong"),)), CAT, PETS)
+    assert (unknown.unknown_tags, unknown.unknown_label_tags, unknown.problems) == (("rejct",), ("Wrong",), ())
+    assert unknown.state == ReviewState("cat", reviewed=True)
     cases = [
-        (SampleMarks(("cat",), ("rejct",)), "'rejct' is not understood", CAT),
-        (SampleMarks(("cat",), (), (("wrong",),)), "'wrong' is not understood", CAT),
         (SampleMarks(("cat",), ("reject", "restore")), "contradict", CAT),
         (SampleMarks(()), "label was deleted", CAT),
     ]
@@ -153,4 +154,4 @@ def test_no_mark_is_ignored_in_silence(text: str, place: str) -> None:
         "label tag": SampleMarks(("cat",), (), ((text,),)),
     }[place]
     edit = read_marks(marks, CAT, PETS)
-    assert text == "cat" or edit.state != CAT or edit.apart or edit.problems
+    assert text == "cat" or edit.state != CAT or edit.apart or edit.unknown_tags or edit.unknown_label_tags

@@ -165,9 +165,10 @@ def test_edit_during_apply_is_not_lost(
     ids = add_images(workspace, ["cat"])
     dataset = datasets(workspace)
     edited = dataset.one({"image_id": ids[0]})
+    (before,) = read_samples(dataset, workspace)
     edited.ground_truth.label = "dog"
     edited.save()
     reviewed = ReviewState("cat", reviewed=True)
-    update_state(fo, edited, reviewed, reviewed, workspace)
-    (row,) = read_samples(dataset)
-    assert (row.edited, row.pushed) == (ReviewState("dog"), reviewed)
+    update_state(fo, edited, before, reviewed, workspace)
+    (row,) = read_samples(dataset, workspace)
+    assert (row.edit.state, row.pushed) == (ReviewState("dog"), reviewed)
