@@ -14,7 +14,7 @@ SPLIT_WORDS = {
 }
 """Split of each word, in lowercase. As in Hugging Face's `datasets`, evaluation means test."""
 
-GENERIC_FOLDERS = frozenset({"images", "imgs", "img", "image", "imagenes", "data"})
+GENERIC_FOLDERS = frozenset({"images", "imgs", "img", "imagenes"})
 """Lowercase names of folders that hold all images of a split."""
 
 _SET_WORDS = r"(?:set|data|images?|imgs?|split|folder)"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-_ROBOFLOW = re.compile(r"(.+)\.rf\.[0-9A-Za-z]+(?:\.\w+)?")
+_ROBOFLOW = re.compile(r"(.+)\.rf\.[0-9A-Za-z]+\.\w+")
 """`NAME_jpg.rf.HASH.jpg`, as Roboflow writes copies of `NAME.jpg`."""
 
 _AUGMENTOR = re.compile(r".+?_original_(.+?)(\.\w+)?_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.\w+", re.IGNORECASE)

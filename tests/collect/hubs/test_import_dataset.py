@@ -395,7 +395,7 @@ def test_keys_are_not_stored_or_printed(workspace: Workspace, capfd: pytest.Capt
 def test_loopback_downloads_need_the_option(workspace: Workspace, hub: str) -> None:
     """Without --allow-loopback nothing is downloaded from a loopback address."""
     with pytest.raises(FototecaError, match=r"private-address|is not a public address"):
-        import_dataset(workspace, hub, REFS[hub], None, FetchOptions(min_side=32))
+        import_dataset(workspace, hub, REFS[hub], FolderOptions(), FetchOptions(min_side=32))
 
 
 def test_missing_client_package_names_the_extra(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
