@@ -123,7 +123,7 @@ def test_odd_folder_does_not_block_a_tree(pets: Workspace, tmp_path: Path, door:
 def test_tree_without_any_category_proposes_a_mapping(pets: Workspace, tmp_path: Path) -> None:
     """An error with the file to correct; a person's edits survive a second try."""
     folder = draw(tmp_path / "in", ["felines/a.png", "canines/b.png"])
-    with pytest.raises(FototecaError, match="no folder of .* names a category: 'canines', 'felines'") as refused:
+    with pytest.raises(FototecaError, match=r"no folder of .* names a category: 'canines', 'felines'") as refused:
         collect(pets, folder, label_from_folder=True)
     file = Path(refused.value.hint.partition("correct ")[2].partition(",")[0])
     file.write_text('[map]\nfelines = "cat"\ncanines = "dog"\n')
