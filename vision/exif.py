@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from pathlib import Path
 
 from PIL import ExifTags, Image
 
+from fototeca.vision.formats import DecodeError
+from fototeca.vision.opening import open_image
+
 _TIMES = ((ExifTags.Base.DateTimeOriginal, True), (ExifTags.Base.DateTimeDigitized, True), (ExifTags.Base.DateTime, False))
 """Tags of the time, best first; True for those of the Exif directory."""
 
 
-_FORMATS = ("JPEG", "MPO", "TIFF", "PNG", "WEBP", "AVIF", "HEIF")
-"""Pillow's names of the formats that carry EXIF."""
+_MAX_BYTES = 1 << 28
+"""Largest file that is read for its time."""
 
 
 def taken_time(exif: Image.Exif) -> str:
@@ -34,7 +38,9 @@ def taken_time(exif: Image.Exif) -> str:
 def read_taken(path: Path) -> str:
     """Return the time of the photograph in a file, see `taken_time`; "" if it has none or cannot be read."""
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        if path.stat().st_size > _MAX_BYTES:
+            return ""
+        with open_image(path.read_bytes(), sys.maxsize) as image:  # the header only, whatever its number of pixels
             return taken_time(image.getexif())
-    except Exception:
+    except (DecodeError, OSError):
         return ""

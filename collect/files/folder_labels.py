@@ -108,11 +108,11 @@ def _propose(workspace: Workspace, folders: dict[str, str], path: Path, unknown:
     digest = hashlib.sha256(str(resolved).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     file = workspace.cache / "maps" / f"{resolved.name}-{digest}.toml"
     write_proposal(file, render_proposal(folders, workspace.settings, f"Folders of {resolved.name}"))
-    hint = f"correct {file}, then pass it with --map {file}"
+    hint = f"a mapping is proposed: correct the file and pass it with --map {file}"
     if is_empty:
         message = f"no folder of {path} names a category: {list_names(unknown)}"
         raise FototecaError(message, f"{hint}; categories: {', '.join(workspace.settings.names[:10])}")
     counts = Counter(folders.values())
-    listed = ", ".join(f"{folder} ({counts[folder]} images)" for folder in unknown[:5])
+    listed = ", ".join(f"{folder} ({counts[folder]})" for folder in unknown[:5])
     more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
     notify(f"fototeca: these folders name no category, their images are passed over: {listed}{more}; {hint}")

@@ -158,10 +158,11 @@ def check_group_counts(groups: Sequence[SplitGroup], names: Sequence[str], unlab
         counts = ", ".join(
             f"{name} has {num_images[name]}" + f" in {num_groups[name]} groups" * (num_images[name] > 0) for name in few
         )
+        options = "".join(f" --leave-out {shlex.quote(name)}" for name in few)
+        without = f"freeze without it: fototeca curate freeze{options}" if len(few) < len(names) else "remove the category"
         raise FototecaError(
             f"too few accepted images to split: {counts}",
-            f"each category needs {MIN_GROUPS} or more that are not near-duplicates: collect more{label_hint},"
-            " or freeze without it: fototeca curate freeze" + "".join(f" --leave-out {shlex.quote(name)}" for name in few),
+            f"each category needs {MIN_GROUPS} or more that are not near-duplicates: collect more{label_hint}, or {without}",
         )
 
 

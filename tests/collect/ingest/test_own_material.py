@@ -111,7 +111,7 @@ def test_odd_folder_does_not_block_a_tree(pets: Workspace, tmp_path: Path, door:
     assert summary.accepted == 2
     assert passed_over(summary) == {"unknown-folder": 3}
     message = capfd.readouterr().err
-    assert "these folders name no category, their images are passed over: junk drawer (1 images), misc (2 images)" in message
+    assert "these folders name no category, their images are passed over: junk drawer (1), misc (2)" in message
     file = Path(message.rpartition("--map ")[2].splitlines()[0])
     assert tomllib.loads(file.read_text())["map"] == {"cat": "cat", "dog": "dog", "junk drawer": "", "misc": ""}
     file.write_text(file.read_text().replace('"misc" = ""', '"misc" = "dog"'))
@@ -125,7 +125,7 @@ def test_tree_without_any_category_proposes_a_mapping(pets: Workspace, tmp_path:
     folder = draw(tmp_path / "in", ["felines/a.png", "canines/b.png"])
     with pytest.raises(FototecaError, match=r"no folder of .* names a category: 'canines', 'felines'") as refused:
         collect(pets, folder, label_from_folder=True)
-    file = Path(refused.value.hint.partition("correct ")[2].partition(",")[0])
+    file = Path(refused.value.hint.partition("--map ")[2].partition(";")[0])
     file.write_text('[map]\nfelines = "cat"\ncanines = "dog"\n')
     with pytest.raises(FototecaError):
         collect(pets, folder, label_from_folder=True)
