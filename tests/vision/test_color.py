@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from fototeca.vision.image import (
+    DecodeError,
     decode,
     decode_grey,
     decode_pixels,
@@ -287,10 +288,12 @@ def test_photographs_of_phones_are_upright(kind: str, turn: int) -> None:
 def test_jpeg_xl_is_read_where_its_plugin_is() -> None:
     """Its size is checked before its plugin decodes."""
     pytest.importorskip("pillow_jxl")
-    data = encoded(colors(96, 64), "JXL", lossless=True)
-    assert distance(decode(data), colors(96, 64)) == 0
-    with pytest.raises(Exception, match="too-many-pixels: 96×64"):
-        decode(data, max_pixels=6_000)
+    for size in ((96, 64), (300, 4_099), (77, 77), (16, 9)):
+        for options in ({}, {"use_container": True, "exif": b"Exif\0\0" + b"\xff\x0a" * 3_000}):
+            data = encoded(colors(*size), "JXL", lossless=True, **options)
+            assert distance(decode(data), colors(*size)) == 0
+            with pytest.raises(DecodeError, match=f"too-many-pixels: {size[0]}×{size[1]}"):
+                decode(data, max_pixels=140)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB"])
