@@ -253,18 +253,20 @@ class Workspace(WorkspacePaths):
 
         return verify_version(self, version)
 
-    def export(self, version: str, folder: Path | str, format: str, *, copy: bool = False) -> Path:
+    def export(self, version: str, folder: Path | str, format: str, *, copy: bool = False, normalise: bool | None = None) -> Path:
         """Export a version to the layout of another tool and return the folder.
 
         Args:
             version: "v001", or "latest".
             folder: new or empty.
-            format: "imagefolder", "huggingface", "croissant" or "coco".
+            format: "imagefolder", "huggingface", "croissant", "coco" or "webdataset".
             copy: copy the files instead of linking them.
+            normalise: write images that reading changes as the models saw them; by default for the formats whose readers
+                expect it (imagefolder, huggingface, webdataset).
         """
         from fototeca.curate.export.formats import export_version
 
-        return export_version(self, version, Path(folder), format, copy=copy)
+        return export_version(self, version, Path(folder), format, copy=copy, normalise=normalise)
 
     def train(self, config: TrainConfig, *, resume: bool = True) -> Run:
         """Train a model on `config.manifest`; see `ft.train`."""

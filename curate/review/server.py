@@ -138,12 +138,14 @@ class Handler(BaseHTTPRequestHandler):
             choice = {name: body[name] for name, kind in _CHOICES.items() if _has_types(body, {name: kind})}
             edit = make_edit(session.workspace.settings, **choice)
             written = session.decide(body["shown"], body["image_id"], edit, group=body["group"])
+        elif path == ["apart"] and _has_types(body, {"image_id": str, "shown": dict}):
+            written = session.apart(body["shown"], body["image_id"])
         elif path == ["undo"] and _has_types(body, {"decisions": list}) and all(type(row) is int for row in body["decisions"]):
             written = session.undo(body["decisions"])
         else:
             raise RequestRejectedError(HTTPStatus.BAD_REQUEST)
         self.server.num_decisions += len(written)
-        rows = [{"decision_id": decision.decision_id, "image_id": decision.image_id} for decision in written]
+        rows = [{name: getattr(decision, name) for name in ("decision_id", "image_id", "action")} for decision in written]
         self._send_json({"decisions": rows, **session.progress().to_json()})
 
     def _read_json(self) -> dict[str, Any]:

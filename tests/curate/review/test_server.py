@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from fototeca.collect.catalog import Actor, Catalog, Decision, Edit, ImageRow
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.labels.apart import read_apart_partners
 from fototeca.curate.labels.decisions import label_images, reject_images
 from fototeca.curate.review.apart import restore_images
 from fototeca.curate.review.server import PageServer
@@ -174,6 +176,27 @@ def test_decision_for_the_whole_group(
         press(browser, Keys.BACKSPACE)
         assert [image(workspace, name).label for name in ids] == ["cat", "cat", "dog", "cat"]
         assert [image(workspace, name).reviewed for name in ids] == [False, True, False, False]
+    assert browser.get_log("browser") == []
+
+
+def test_keys_for_copies(browser: Chrome, workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
+    """/ declares the image to be no copy of its group, = sets it aside as a copy; one undo reverts each."""
+    ids = sorted(add_images(workspace, ["cat"] * 3, start=50))
+    group_images(workspace, [ids])
+    with serve_page(workspace) as server:
+        open_queue(browser, server, queue="near-duplicate")
+        assert shown_image_id(browser) == ids[0]
+        press(browser, "=")
+        assert image(workspace, ids[0]).rejected == "copy"
+        press(browser, Keys.BACKSPACE)
+        assert (shown_image_id(browser), image(workspace, ids[0]).rejected) == (ids[0], "")
+        press(browser, "/")
+        assert shown_image_id(browser) == ids[1]
+        with Catalog.open(workspace) as catalog:
+            assert read_apart_partners(catalog)[ids[0]] == {*ids[1:]}
+        press(browser, Keys.BACKSPACE)
+        with Catalog.open(workspace) as catalog:
+            assert read_apart_partners(catalog) == {}
     assert browser.get_log("browser") == []
 
 
@@ -424,7 +447,8 @@ def test_undo_restores_the_previous_state(workspace: Workspace, add_images: AddI
         undo_decisions(workspace, [decisions[0].decision_id])
     for decision in reversed(decisions):
         undo_decisions(workspace, [decision.decision_id])
-    assert [image(workspace, name) for name in (representative, duplicate)] == before
+    after = [image(workspace, name) for name in (representative, duplicate)]
+    assert [replace(row, component="") for row in after] == before, "undoing the restoration groups the copies again"
     with pytest.raises(FototecaError, match="latest decision"):
         undo_decisions(workspace, [decisions[-1].decision_id])
     with Catalog.open(workspace) as catalog:
