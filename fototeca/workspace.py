@@ -70,6 +70,7 @@ class Workspace(WorkspacePaths):
         label_from_folder: bool = False,
         category: str = "",
         labels: Path | str | None = None,
+        exclude: Sequence[str] = (),
         options: FetchOptions | None = None,
     ) -> CollectSummary:
         """Add the images of a folder, an archive or one file.
@@ -79,13 +80,16 @@ class Workspace(WorkspacePaths):
             label_from_folder: the name of the folder of an image is its category.
             category: the category of all images.
             labels: CSV file with a row per image.
+            exclude: patterns of files to pass over, as in a .gitignore file.
             options: smallest side, largest file and other limits.
         """
         from fototeca.collect.files.folder_options import FolderOptions
         from fototeca.collect.http.options import FetchOptions
         from fototeca.collect.ingest.folder import collect_folder
 
-        folder_options = FolderOptions(category, label_from_folder, Path(labels) if labels is not None else None)
+        folder_options = FolderOptions(
+            category, label_from_folder, Path(labels) if labels is not None else None, exclude=tuple(exclude)
+        )
         return collect_folder(self, Path(path), folder_options, options or FetchOptions())
 
     def collect_urls(self, file: Path | str, *, category: str = "", options: FetchOptions | None = None) -> CollectSummary:
