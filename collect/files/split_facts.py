@@ -19,7 +19,7 @@ from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.label_rows import Classes
 from fototeca.core.settings import Settings
-from fototeca.vision.exif import read_taken
+from fototeca.collect.files.photo_times import read_taken
 
 
 @dataclass(frozen=True)
