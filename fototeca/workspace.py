@@ -71,6 +71,12 @@ class Workspace(WorkspacePaths):
         category: str = "",
         labels: Path | str | None = None,
         exclude: Sequence[str] = (),
+        mapping: Path | str | None = None,
+        keep_splits: bool = False,
+        group_by: str = "",
+        source_name: str = "",
+        license: str = "",
+        author: str = "",
         options: FetchOptions | None = None,
     ) -> CollectSummary:
         """Add the images of a folder, an archive or one file.
@@ -81,6 +87,12 @@ class Workspace(WorkspacePaths):
             category: the category of all images.
             labels: CSV file with a row per image.
             exclude: patterns of files to pass over, as in a .gitignore file.
+            mapping: TOML file with the category of each folder, or of each class of `labels`.
+            keep_splits: keep the splits of the folders or of `labels` at the next freeze.
+            group_by: what shares a split: a column of `labels`, "folder", a regular expression with one group, or "exif-time".
+            source_name: name of the source in manifests.
+            license: SPDX id, name or URL of the license.
+            author: author of the images.
             options: smallest side, largest file and other limits.
         """
         from fototeca.collect.files.folder_options import FolderOptions
@@ -88,7 +100,16 @@ class Workspace(WorkspacePaths):
         from fototeca.collect.ingest.folder import collect_folder
 
         folder_options = FolderOptions(
-            category, label_from_folder, Path(labels) if labels is not None else None, exclude=tuple(exclude)
+            category,
+            label_from_folder,
+            Path(labels) if labels is not None else None,
+            Path(mapping) if mapping is not None else None,
+            exclude=tuple(exclude),
+            keep_splits=keep_splits,
+            group_by=group_by,
+            source_name=source_name,
+            license=license,
+            author=author,
         )
         return collect_folder(self, Path(path), folder_options, options or FetchOptions())
 
@@ -235,18 +256,20 @@ class Workspace(WorkspacePaths):
 
         return verify_version(self, version)
 
-    def export(self, version: str, folder: Path | str, format: str, *, copy: bool = False) -> Path:
+    def export(self, version: str, folder: Path | str, format: str, *, copy: bool = False, normalise: bool | None = None) -> Path:
         """Export a version to the layout of another tool and return the folder.
 
         Args:
             version: "v001", or "latest".
             folder: new or empty.
-            format: "imagefolder", "huggingface", "croissant" or "coco".
+            format: "imagefolder", "huggingface", "croissant", "coco" or "webdataset".
             copy: copy the files instead of linking them.
+            normalise: write images that reading changes as the models saw them; by default for the formats whose readers
+                expect it (imagefolder, huggingface, webdataset).
         """
         from fototeca.curate.export.formats import export_version
 
-        return export_version(self, version, Path(folder), format, copy=copy)
+        return export_version(self, version, Path(folder), format, copy=copy, normalise=normalise)
 
     def train(self, config: TrainConfig, *, resume: bool = True) -> Run:
         """Train a model on `config.manifest`; see `ft.train`."""

@@ -13,7 +13,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from fototeca.vision.alpha import choose_background, render, strips
+from fototeca.vision.alpha import choose_background, is_flat, render, strips
 from fototeca.vision.color import eight_bits, find_transform, to_srgb
 from fototeca.vision.formats import SUFFIXES, DecodeError
 from fototeca.vision.frames import find_frame, is_animated
@@ -34,8 +34,10 @@ __all__ = [
     "decode_pixels",
     "decode_reduced",
     "decode_with_info",
+    "find_changes",
     "grey_levels",
     "inspect",
+    "read_stored_size",
 ]
 
 DECODE_VERSION = 1
@@ -105,7 +107,7 @@ def decode_with_info(source: bytes | Path, *, max_pixels: int = MAX_STORED_PIXEL
     data = source if isinstance(source, bytes) else source.read_bytes()
     with open_image(data, max_pixels) as image:
         frame = _read_frame(image, data, max_pixels)
-        return frame.render(), frame.info
+        return _without_metadata(frame.render()), frame.info
 
 
 def decode_pixels(source: bytes | Path, *, max_pixels: int = MAX_STORED_PIXELS) -> Pixels:
@@ -130,6 +132,24 @@ def decode_grey(source: bytes | Path, *, max_pixels: int = MAX_STORED_PIXELS) ->
         return _grey_strips(frame), frame.info
 
 
+def find_changes(data: bytes) -> tuple[str, ...]:
+    """Return how reading changes the stored pixels, as `ImageInfo.normalized`; JPEG files are not decoded for it.
+
+    DecodeError as in `inspect`, and for files of other formats as in `decode`.
+    """
+    with open_image(data, MAX_STORED_PIXELS) as image:
+        if image.format != "JPEG":
+            return _read_frame(image, data, MAX_STORED_PIXELS).info.normalized
+        changes = {"orientation": is_rotated(image), "profile": find_transform(image) is not None, "cmyk": image.mode == "CMYK"}
+        return tuple(name for name, applies in changes.items() if applies)
+
+
+def read_stored_size(data: bytes) -> tuple[int, int]:
+    """Return width and height in pixels as the file stores them, before EXIF orientation. DecodeError as in `inspect`."""
+    with open_image(data, MAX_STORED_PIXELS) as image:
+        return image.size
+
+
 def decode_reduced(source: bytes | Path, side: int) -> Image.Image:
     """Decode for a thumbnail: as `decode`, a large JPEG at reduced size, its shorter side at least 2 × `side` pixels.
 
@@ -139,7 +159,13 @@ def decode_reduced(source: bytes | Path, side: int) -> Image.Image:
     with open_image(data, MAX_STORED_PIXELS) as image:
         if image.format == "JPEG" and image.mode == "RGB" and min(image.size) >= 8 * side:
             image.draft("RGB", (2 * side, 2 * side))
-        return _read_frame(image, data, MAX_STORED_PIXELS).render()
+        return _without_metadata(_read_frame(image, data, MAX_STORED_PIXELS).render())
+
+
+def _without_metadata(image: Image.Image) -> Image.Image:
+    """Remove the profile and other metadata: where the image is saved, the profile would be applied twice."""
+    image.info.clear()
+    return image
 
 
 def _header(image: Image.Image) -> ImageInfo:
@@ -150,16 +176,17 @@ def _header(image: Image.Image) -> ImageInfo:
 def _read_frame(image: Image.Image, data: bytes, max_pixels: int) -> _Frame:
     """Decode the frame that is read of an open image, make it upright and of 8 bits, and choose its background."""
     animated = is_animated(image)
-    number = _find_frame(data, max_pixels) if animated else 0
+    frame = _prepare(image)
+    number = _find_frame(data, max_pixels) if animated and is_flat(frame.render()) else 0
     if number:
         image.seek(number)
-    frame = _prepare(image)
+        frame = _prepare(image)
     changes = {
         "animation": animated,
         "orientation": is_rotated(image),
         "depth": has_deep_levels(image, data),
         "profile": image.mode != "LAB" and frame.transform is not None,
-        image.mode.lower(): image.mode in ("CMYK", "LAB"),
+        frame.info.mode.lower(): frame.info.mode in ("CMYK", "LAB"),
         "transparency": bool(frame.background),
     }
     normalized = tuple(name for name, applies in changes.items() if applies)

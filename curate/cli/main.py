@@ -202,8 +202,17 @@ def recover(as_json: AsJson = False) -> None:
 def export(
     version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
-    format: Annotated[str, typer.Option(help="imagefolder, huggingface, croissant or coco.")],
+    format: Annotated[str, typer.Option(help="imagefolder, huggingface, croissant, coco or webdataset.")],
     copy: Annotated[bool, typer.Option("--copy", help="Copy the images instead of linking them.")] = False,
+    normalise: Annotated[
+        bool | None,
+        typer.Option(
+            "--normalise/--no-normalise",
+            help="Write images that are rotated, 16-bit, transparent, CMYK, animated or have a color profile as the models saw"
+            " them: upright 8-bit sRGB PNG. Default: yes, except for croissant and coco.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Export a version in a format of other tools, with a datasheet.
 
@@ -211,7 +220,7 @@ def export(
     """
     from fototeca.curate.export.formats import export_version
 
-    path = export_version(Workspace.find(), version, folder, format, copy=copy)
+    path = export_version(Workspace.find(), version, folder, format, copy=copy, normalise=normalise)
     typer.echo(f"written: {path}")
 
 

@@ -17,11 +17,13 @@ from fototeca.curate.duplicates.clustering import Group, KeepPriority, Match, na
 from fototeca.curate.duplicates.hamming_search import MAX_THRESHOLD
 from fototeca.curate.duplicates.pair_cache import PairCache
 from fototeca.curate.duplicates.results import DedupResult
+from fototeca.curate.duplicates.separate import PIXELS, Separator
 from fototeca.curate.duplicates.signatures import Signatures, SignedImage, load_signatures, read_signatures, stack_signatures
 from fototeca.curate.duplicates.signatures import sign_image as sign_image  # part of this contract: what `find_near` is given
 from fototeca.curate.duplicates.verify_pairs import DuplicatePair, find_duplicate_pairs
 from fototeca.curate.duplicates.view_hashes import hash_views
 from fototeca.curate.duplicates.warnings import dedup_warnings
+from fototeca.curate.labels.apart import read_apart_partners
 from fototeca.curate.manifest import list_versions, read_manifest
 from fototeca.curate.quality.checks import delete_scores
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
@@ -31,9 +33,6 @@ DEFAULT_THRESHOLD = 10
 
 KEEP_NEAR = "dedup-keep-near"
 """Key of the catalog's metadata: `yes` if the last search set aside equal pixels only."""
-
-PIXELS = "pixels"
-"""Reason of a match whose pixels are all equal."""
 
 
 def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near: bool = False) -> DedupResult:
@@ -82,15 +81,25 @@ def _find_groups(
     equal = _equal_pixels(signatures, rank)
     firsts = sorted(equal)
     pairs = PairCache(catalog, signatures.take(firsts), threshold)
-    groups = []
-    sets = pairs.components.sets()
-    for members in tqdm(sets, desc="groups", unit="group", delay=2.0, leave=False, disable=None):
-        found = split_component(members, lambda i: rank(firsts[i]), pairs.find_matches)
-        groups += [{firsts[index]: tie for index, tie in group.items()} for group in found]
-    tied: dict[int, list[str]] = defaultdict(list)
-    for root, first in zip(pairs.components.roots(np.arange(len(firsts))).tolist(), firsts, strict=True):
-        tied[root] += [signatures.ids[index] for index in (first, *equal[first])]
-    return _with_find_equal(groups, equal), list(tied.values())
+    classes = [(first, *equal[first]) for first in firsts]
+    separator = Separator(signatures.ids, read_apart_partners(catalog), classes, pairs.ties, pairs.find_matches)
+    sets: dict[int, list[int]] = defaultdict(list)
+    for member, root in enumerate(pairs.components.roots(np.arange(len(firsts))).tolist()):
+        sets[root].append(member)
+    groups, separated, components = [], [], []
+    for members in tqdm(sets.values(), desc="groups", unit="group", delay=2.0, leave=False, disable=None):
+        if separator.concerns(members):
+            parts = separator.split(members)
+            separated += [group for part in parts for group in split_component(part, rank, separator.find_matches)]
+            components += parts
+            for member in members:
+                del equal[firsts[member]]
+        else:
+            found = split_component(members, lambda i: rank(firsts[i]), pairs.find_matches)
+            groups += [{firsts[index]: tie for index, tie in group.items()} for group in found]
+            components.append([index for member in members for index in classes[member]])
+    tied = [[signatures.ids[index] for index in component] for component in components]
+    return [*_with_find_equal(groups, equal), *separated], tied
 
 
 def _equal_pixels(images: Signatures, rank: Callable[[int], tuple[object, ...]]) -> dict[int, list[int]]:

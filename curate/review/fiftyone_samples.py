@@ -19,6 +19,7 @@ from fototeca.curate.review.queues import (
     DISAGREED,
     DUPLICATE,
     OUTLIER,
+    POSSIBLE_COPY,
     QUALITY,
     SUGGESTED,
     UNKNOWN,
@@ -45,6 +46,7 @@ _VIEWS = (
     ("7 near-duplicates", DUPLICATE, "group", False),
     ("8 quality", QUALITY, "quality_issues", False),
     ("9 not reviewed", UNREVIEWED, "image_id", False),
+    ("10 possible copies", POSSIBLE_COPY, "possible_copies", False),
 )
 
 
@@ -62,7 +64,7 @@ def create_fields(fo: FiftyOne, dataset: Dataset, workspace: Workspace) -> None:
         dataset.add_sample_field(name, fo.StringField)
     dataset.add_sample_field("is_representative", fo.BooleanField)
     dataset.add_sample_field("issue_score", fo.FloatField)
-    for name in ("other_categories", "quality_issues", "queues"):
+    for name in ("other_categories", "quality_issues", "queues", "possible_copies"):
         dataset.add_sample_field(name, fo.ListField, subfield=fo.StringField)
     dataset.create_index("image_id", unique=True)
     dataset.app_config.media_fields = ["filepath", "thumbnail_path"]
@@ -85,6 +87,7 @@ def _fields(item: ReviewItem) -> dict[str, Any]:
         "issue_score": item.issue_score or None,
         "quality_issues": list(item.quality_issues),
         "queues": list(item.queues),
+        "possible_copies": [f"{copy.kind} {copy.image_id}" for copy in item.possible_copies],
     }
 
 

@@ -156,8 +156,8 @@ def test_stale_extracted_folders_are_removed(small: Workspace, run: Run, tmp_pat
 
 
 def test_failed_archive_leaves_no_extracted_files(run: Run, tmp_path: Path) -> None:
-    """An unknown category is exit code 2, and the extracted images are removed."""
-    workspace = create_workspace(tmp_path / "w", ["fox"], target=1)
+    """Folders that name no category are exit code 2, and the extracted images are removed."""
+    workspace = create_workspace(tmp_path / "w", ["cow"], target=1)
     assert run(workspace, "collect", "folder", zipped(photos(tmp_path / "photos")), "--label-from-folder") == 2
     assert not list(workspace.data.rglob("*.jpg"))
 
