@@ -26,9 +26,12 @@ def category_spellings(settings: Settings) -> dict[str, str]:
 
 
 def normalize_category(text: str) -> str:
-    """Return a name without accents, punctuation, case, leading numbers or WordNet ids (`n01234567`), and plural s."""
-    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower() or text.lower()
-    words = re.sub(r"[\W_]+", " ", letters).split()
+    """Return a name without accents, punctuation, case, leading numbers or WordNet ids (`n01234567`), and plural s.
+
+    Marks of other scripts stay, because they make other words: か is not が.
+    """
+    letters = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text).casefold())
+    words = re.sub(r"[\W_]+", " ", unicodedata.normalize("NFC", letters)).split()
     while len(words) > 1 and re.fullmatch(r"n?\d+", words[0]):
         words = words[1:]
     return " ".join(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words)

@@ -70,6 +70,13 @@ class Workspace(WorkspacePaths):
         label_from_folder: bool = False,
         category: str = "",
         labels: Path | str | None = None,
+        exclude: Sequence[str] = (),
+        mapping: Path | str | None = None,
+        keep_splits: bool = False,
+        group_by: str = "",
+        source_name: str = "",
+        license: str = "",
+        author: str = "",
         options: FetchOptions | None = None,
     ) -> CollectSummary:
         """Add the images of a folder, an archive or one file.
@@ -79,13 +86,31 @@ class Workspace(WorkspacePaths):
             label_from_folder: the name of the folder of an image is its category.
             category: the category of all images.
             labels: CSV file with a row per image.
+            exclude: patterns of files to pass over, as in a .gitignore file.
+            mapping: TOML file with the category of each folder, or of each class of `labels`.
+            keep_splits: keep the splits of the folders or of `labels` at the next freeze.
+            group_by: what shares a split: a column of `labels`, "folder", a regular expression with one group, or "exif-time".
+            source_name: name of the source in manifests.
+            license: SPDX id, name or URL of the license.
+            author: author of the images.
             options: smallest side, largest file and other limits.
         """
         from fototeca.collect.files.folder_options import FolderOptions
         from fototeca.collect.http.options import FetchOptions
         from fototeca.collect.ingest.folder import collect_folder
 
-        folder_options = FolderOptions(category, label_from_folder, Path(labels) if labels is not None else None)
+        folder_options = FolderOptions(
+            category,
+            label_from_folder,
+            Path(labels) if labels is not None else None,
+            Path(mapping) if mapping is not None else None,
+            exclude=tuple(exclude),
+            keep_splits=keep_splits,
+            group_by=group_by,
+            source_name=source_name,
+            license=license,
+            author=author,
+        )
         return collect_folder(self, Path(path), folder_options, options or FetchOptions())
 
     def collect_urls(self, file: Path | str, *, category: str = "", options: FetchOptions | None = None) -> CollectSummary:

@@ -13,6 +13,8 @@ from fototeca.collect.cli.options import (
     AllowLoopback,
     Concurrency,
     Exclude,
+    GroupBy,
+    KeepSplits,
     MaxBytes,
     MaxPixels,
     MinSide,
@@ -107,7 +109,15 @@ def folder(
         bool, typer.Option("--label-from-folder", help="Use the name of an image's folder as its category.")
     ] = False,
     labels: Annotated[Path | None, typer.Option(help="CSV with path,label; paths relative to PATH.")] = None,
+    map_file: Annotated[
+        Path | None, typer.Option("--map", help="Mapping file: the category of each folder, or of each class of --labels.")
+    ] = None,
+    keep_splits: KeepSplits = False,
+    group_by: GroupBy = "",
     exclude: Exclude = None,
+    source_name: Annotated[str, typer.Option(help="Name of the source in manifests, one word.")] = "",
+    license_: Annotated[str, typer.Option("--license", help="License of the images: an SPDX id, a name or a URL.")] = "",
+    author: Annotated[str, typer.Option(help="Author of the images.")] = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
     max_pixels: MaxPixels = FetchOptions.max_pixels,
@@ -121,7 +131,18 @@ def folder(
 
     workspace = Workspace.find()
     options = FetchOptions(min_side=min_side, max_bytes=max_bytes, max_pixels=max_pixels)
-    folder_options = FolderOptions(category, label_from_folder, labels, exclude=tuple(exclude or ()))
+    folder_options = FolderOptions(
+        category,
+        label_from_folder,
+        labels,
+        map_file,
+        keep_splits=keep_splits,
+        group_by=group_by,
+        exclude=tuple(exclude or ()),
+        source_name=source_name,
+        license=license_,
+        author=author,
+    )
     finish(workspace, collect_folder(workspace, path, folder_options, options))
 
 

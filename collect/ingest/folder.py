@@ -30,7 +30,7 @@ def collect_folder(workspace: Workspace, path: Path, options: FolderOptions, fet
     """
     passed_over, exclude = PassedOver(), Exclude(options.exclude)
     with open_folder(workspace, path, passed_over, exclude) as folder:
-        provenances = list_local_images(folder, options, workspace.settings, passed_over, exclude, name=path.name)
+        provenances = list_local_images(workspace, folder, options, passed_over, exclude, source=path)
         for pattern in exclude.unused():
             notify(f"fototeca: --exclude {pattern} matched no file")
         return ingest_provenances(workspace, provenances, fetch, total=len(provenances), local=True, passed_over=passed_over)

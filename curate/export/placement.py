@@ -44,11 +44,15 @@ class PlacedFile:
 
 
 class Export:
-    """An export in progress: its folder, whether images are copied or linked, and whether they are normalized."""
+    """An export in progress: its folder, whether images are copied or linked, and whether they are normalized.
+
+    `num_written`: images written as PNG so far, whose files are not the collected ones.
+    """
 
     def __init__(self, workspace: Workspace, manifest: Manifest, folder: Path, *, copy: bool, normalise: bool) -> None:
         self.workspace, self.manifest, self.folder = workspace, manifest, folder
         self.copy, self.normalise = copy, normalise
+        self.num_written = 0
 
     def place_all(
         self, folder_of: Callable[[ManifestRow], str], suffixes: Collection[str] = ()
@@ -70,6 +74,7 @@ class Export:
                 with tqdm(total=len(rows), desc="export", unit="image", disable=None) as bar:
                     for row, file in zip(rows, files, strict=True):
                         bar.update()
+                        self.num_written += file.sha256 != row.image_id
                         yield row, file
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)

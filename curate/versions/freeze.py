@@ -162,12 +162,12 @@ def _draft(workspace: Workspace, snapshot: CatalogSnapshot, options: _Options, h
     check_categories(snapshot, settings.names, settings.task)
     seed = options.seed if options.seed is not None else parent.seed if parent else 0
     ratios = options.ratios or (parent.ratios if parent else DEFAULT_RATIOS)
-    plan = plan_rows(snapshot, settings.task, options.categories, versions, ratios, seed)
     accepted = [image for image in snapshot.images if image.status == "accepted"]
+    left_out = count_left_out(accepted, settings.names, options.categories)
+    plan = plan_rows(snapshot, settings.task, options.categories, versions, ratios, seed, left_out=tuple(left_out))
     reviewed = {image.image_id for image in accepted if image.reviewed}
     negatives = sum(not row.labels and row.image_id not in reviewed for row in plan.rows)
     unlabeled = sum(not image.label for image in accepted) if settings.task == "single" else 0
-    left_out = count_left_out(accepted, settings.names, options.categories)
     sha256 = hashlib.sha256(manifest_bytes(plan.rows)).hexdigest()
     identity = (sha256, options.categories, settings.task, DECODE_VERSION)
     if parent and not has_decisions and identity == (parent.sha256, parent.categories, parent.task, parent.decode_version):

@@ -19,6 +19,7 @@ from pyarrow import parquet
 from fototeca.collect.catalog import Catalog
 from fototeca.collect.files.archives import unpack
 from fototeca.collect.files.class_mapping import find_class_folders
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs.import_dataset import import_dataset
 from fototeca.core.errors import FototecaError
@@ -214,7 +215,7 @@ def test_parquet_dataset_is_proposed_confirmed_and_collected(workspace: Workspac
     """With the hub's real client: labels become categories, and an interrupted download resumes."""
     hubs.half = 1
     with pytest.raises(FototecaError, match="confirm it with --map") as stop:
-        import_dataset(workspace, "huggingface", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "huggingface", "alice/pets", FolderOptions(), LOCAL)
     proposal = Path(stop.value.hint.rpartition("--map ")[2])
     assert {line.partition("  #")[0] for line in proposal.read_text().splitlines() if line.startswith('"')} == {
         '"assets" = ""',
@@ -222,7 +223,7 @@ def test_parquet_dataset_is_proposed_confirmed_and_collected(workspace: Workspac
         '"data/dog" = "dog"',
     }
     assert not list(proposal.with_suffix("").rglob("*.parquet"))
-    import_dataset(workspace, "huggingface", "alice/pets", proposal, LOCAL)
+    import_dataset(workspace, "huggingface", "alice/pets", FolderOptions(mapping=proposal), LOCAL)
     with Catalog.open(workspace) as catalog:
         images = catalog.images.all()
         places = [place for image in images for place in catalog.provenance.of_image(image.image_id)]

@@ -172,6 +172,15 @@ def test_left_out_label_of_a_multi_label_image(tmp_path_factory: pytest.TempPath
     assert rebuild_version(workspace, "v001")
 
 
+def test_command_of_the_error_repeats_what_is_left_out(tmp_path_factory: pytest.TempPathFactory, add_images: AddImages) -> None:
+    """So that it can be pasted."""
+    workspace = create_workspace(tmp_path_factory.mktemp("three") / "w", ["cat", "dog", "red fox"])
+    add_images(workspace, ["dog"] * 20 + ["red fox"])
+    with pytest.raises(FototecaError) as refused:
+        freeze_version(workspace, leave_out=["cat"])
+    assert "fototeca curate freeze --leave-out cat --leave-out 'red fox'" in refused.value.hint
+
+
 def test_leave_out_refuses_unknown_and_all_categories(workspace: Workspace, add_images: AddImages) -> None:
     """A name that is no category, or no category left."""
     add_images(workspace, ["cat", "dog"] * 5)
