@@ -25,6 +25,7 @@ from fototeca.curate.manifest import (
     read_manifest,
     write_manifest,
 )
+from fototeca.curate.review.apart import regroup_apart
 from fototeca.curate.review.queues import CONFLICT, DISAGREED, list_review_items
 from fototeca.curate.snapshot.catalog_state import CatalogSnapshot, read_snapshot, store_groups
 from fototeca.curate.versions.decision_log import list_unstored_decisions
@@ -104,6 +105,7 @@ def freeze_version(
     options = _Options(seed, requested, replace_surrogates(note), _remaining_categories(workspace, leave_out))
     with Catalog.open(workspace) as catalog:
         try:
+            regroup_apart(workspace, catalog)
             result = _freeze(workspace, catalog, options)
             if result.new and result.manifest.leaks:
                 result = replace(result, file_names=catalog.provenance.file_names())

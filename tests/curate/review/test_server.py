@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import os
 import re
@@ -17,12 +18,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+from PIL import Image
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from fototeca.collect.catalog import Actor, Catalog, Decision, Edit, ImageRow
+from fototeca.collect.files.folder_options import FolderOptions
+from fototeca.collect.http.options import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.apart import read_apart_partners
@@ -33,6 +39,7 @@ from fototeca.curate.review.session import ReviewSession
 from fototeca.curate.review.undo import undo_decisions
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
+from fototeca.vision.image import decode
 from tests.browsers import chromium
 from tests.curate.conftest import file_size_limit
 
@@ -385,6 +392,34 @@ def test_only_stored_images_are_served(workspace: Workspace, add_images: AddImag
             status, body = send_request(server, path, {})
             assert status in (400, 404), path
             assert b"secret" not in body.replace(b"secret.png", b"")
+
+
+def test_people_see_what_the_models_see(workspace: Workspace, tmp_path: Path) -> None:
+    """White glyphs stand on black, an animation is still, HEIC is shown; other images are sent as they are."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    folder = tmp_path / "in"
+    folder.mkdir()
+    glyph = Image.new("RGBA", (96, 96), (255, 255, 255, 0))
+    glyph.paste((255, 255, 255, 255), (20, 20, 60, 60))
+    glyph.save(folder / "glyph.png")
+    Image.linear_gradient("L").convert("RGB").save(folder / "phone.heic", "HEIF")
+    Image.new("RGB", (96, 80)).save(
+        folder / "fade.gif", save_all=True, append_images=[Image.radial_gradient("L").resize((96, 80))]
+    )
+    Image.radial_gradient("L").save(folder / "plain.png")
+    collect_folder(workspace, folder, FolderOptions(category="cat"), FetchOptions())
+    with Catalog.open(workspace) as catalog:
+        images = catalog.images.all()
+    with serve_page(workspace) as server:
+        for row in images:
+            status, body = send_request(server, f"/image/{row.image_id}?key={server.key}", {})
+            assert status == 200
+            with Image.open(io.BytesIO(body)) as shown:
+                seen = np.asarray(decode(workspace.root / row.path), float)
+                assert np.abs(np.asarray(shown.convert("RGB"), float) - seen).mean() < 3
+                assert shown.format == ("JPEG" if row.normalized or row.format == "HEIF" else row.format)
 
 
 def test_saved_decisions_survive_a_kill(workspace: Workspace, add_images: AddImages) -> None:
