@@ -59,7 +59,8 @@ class FileIndex:
 
     def __init__(self, names: Iterable[tuple[str, str]]) -> None:
         self._files: dict[Key, dict[str, list[tuple[tuple[str, ...], str]]]] = {}
-        for key in (_nfc, _folded, _stem):
+        keys: tuple[Key, ...] = (_nfc, _folded, _stem)
+        for key in keys:
             self._files[key] = defaultdict(list)
         for name, target in names:
             parts = split_name(name)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from fototeca.vision.camera_raw import raw_kind
 
 SUFFIXES = frozenset(
     (
@@ -63,28 +63,6 @@ _HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm"
 _ANY_HEIF = frozenset((b"mif1", b"mif2", b"msf1", b"miaf"))
 _HTML = (b"<html", b"<head", b"<body", b"<!doctype html")
 
-_MAKE, _COMPRESSION, _PHOTOMETRIC, _NEXT_DIRECTORIES, _DNG_VERSION = 271, 259, 262, 330, 50706
-_RAW_PHOTOMETRIC = frozenset((32803, 34892))
-"""Values of PhotometricInterpretation for sensor data: color filter array and linear raw."""
-
-_RAW_COMPRESSION = {34713: "NEF", 32767: "ARW", 32770: "SRW", 65535: "PEF", 65000: "KDC"}
-_RAW_BY_MAKE = (
-    ("NIKON", "NEF"),
-    ("SONY", "ARW"),
-    ("PENTAX", "PEF"),
-    ("RICOH", "PEF"),
-    ("SAMSUNG", "SRW"),
-    ("CANON", "CR2"),
-    ("HASSELBLAD", "3FR"),
-    ("PHASE ONE", "IIQ"),
-    ("LEAF", "MOS"),
-    ("EASTMAN KODAK", "DCR"),
-    ("KODAK", "DCR"),
-    ("SEIKO EPSON", "ERF"),
-    ("MAMIYA", "MEF"),
-)
-_MAX_DIRECTORIES, _MAX_ENTRIES, _MAX_TEXT = 16, 512, 64
-
 
 class DecodeError(Exception):
     """An image that cannot be decoded.
@@ -119,16 +97,15 @@ def sniff_file(path: Path) -> str:
 
 def _sniff(file: BinaryIO) -> str:
     head = file.read(HEAD)
-    for magic, name in _RAW:
+    for magic, name in _MAGIC:
         if head.startswith(magic):
-            raise DecodeError("camera-raw", name)
-    if head.startswith(_TIFF):
-        if kind := _raw_kind(file, head):
-            raise DecodeError("camera-raw", kind)
+            return name
+    kind = next((name for magic, name in _RAW if head.startswith(magic)), "")
+    is_tiff = head.startswith(_TIFF)
+    if kind := kind or (raw_kind(file, head) if is_tiff else ""):
+        raise DecodeError("camera-raw", kind)
+    if is_tiff:
         return "TIFF"
-    name = next((name for magic, name in _MAGIC if head.startswith(magic)), "")
-    if name:
-        return name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     if head[4:8] == b"ftyp":
@@ -170,94 +147,54 @@ def _other_format(head: bytes) -> DecodeError:
     return DecodeError("not-an-image")
 
 
-def _raw_kind(file: BinaryIO, head: bytes) -> str:
-    """Return the kind of camera raw of a TIFF file, empty for a TIFF of pixels, also for one that a camera wrote.
-
-    Raw files hold sensor data in one of their directories, and often a small preview in the first one, which readers of TIFF
-    take for the photograph.
-    """
-    if head[8:10] == b"CR":
-        return "CR2"
-    if head[8:12] in (b"IIII", b"MMMM"):
-        return "IIQ"
-    make = ""
-    is_raw = False
-    for entries in _directories(file, head):
-        if _DNG_VERSION in entries:
-            return "DNG"
-        make = make or _text(file, entries)
-        compression = _RAW_COMPRESSION.get(_first(entries, _COMPRESSION))
-        if compression:
-            return next((kind for name, kind in _RAW_BY_MAKE if make.startswith(name)), compression)
-        is_raw = is_raw or _first(entries, _PHOTOMETRIC) in _RAW_PHOTOMETRIC
-    return next((kind for name, kind in _RAW_BY_MAKE if make.startswith(name)), "raw") if is_raw else ""
+def without_png_profile(data: bytes) -> bytes:
+    """Return a PNG without the chunk of its ICC profile, for which Pillow refuses the file if it is absurd."""
+    place = 8
+    while place + 12 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4])
+        if data[place + 4 : place + 8] == b"iCCP":
+            return data[:place] + data[end:]
+        if data[place + 4 : place + 8] == b"IDAT":
+            break
+        place = end
+    return data
 
 
-_Entries = dict[int, tuple[int, tuple[int, ...]]]
-"""Count and values (for longer fields, the position of the text) of the entries of a directory by tag."""
+def read_jxl_size(data: bytes) -> tuple[int, int]:
+    """Return width and height of a JPEG XL file (ISO/IEC 18181-1, SizeHeader). DecodeError if it has no code stream."""
+    start = _jxl_code_stream(data)
+    bits = int.from_bytes(data[start + 2 : start + 16], "little")
+
+    def take(count: int) -> int:
+        nonlocal bits
+        value = bits & ((1 << count) - 1)
+        bits >>= count
+        return value
+
+    def side() -> int:
+        return 8 * (take(5) + 1) if small else 1 + take((9, 13, 18, 30)[take(2)])
+
+    small = take(1)
+    height = side()
+    ratio = take(3)
+    if not ratio:
+        return side(), height
+    across, down = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio - 1]
+    return height * across // down, height
 
 
-def _directories(file: BinaryIO, head: bytes) -> Iterator[_Entries]:
-    """Yield the directories of a TIFF, sub-directories included, a bounded number of them."""
-    order, big = "<" if head[:1] == b"I" else ">", head[2:4] in (b"+\x00", b"\x00+")
-    queue = list(_numbers(head[8:16] if big else head[4:8], order, "Q" if big else "I"))
-    known: set[int] = set()
-    while queue and len(known) < _MAX_DIRECTORIES:
-        place = queue.pop(0)
-        if not place or place in known:
-            continue
-        known.add(place)
-        entries, following = _directory(file, place, order, big)
-        yield entries
-        queue += [*entries.get(_NEXT_DIRECTORIES, (0, ()))[1], *following]
-
-
-def _directory(file: BinaryIO, place: int, order: str, big: bool) -> tuple[_Entries, list[int]]:
-    """Read the directory at a position; return its entries and the position of the next one, nothing where it is damaged."""
-    number, size, pointer = ("Q", 20, "Q") if big else ("H", 12, "I")
-    (count,) = _numbers(_read(file, place, 8 if big else 2), order, number) or (0,)
-    start = place + struct.calcsize(order + number)
-    count = min(count, _MAX_ENTRIES)
-    block = _read(file, start, count * size + struct.calcsize(order + pointer))
-    entries: _Entries = {}
-    for at in range(0, min(count * size, len(block) - size + 1), size):
-        tag, kind, length = struct.unpack_from(order + ("HHQ" if big else "HHI"), block, at)
-        entries[tag] = (length, _values(file, block[at + size - (8 if big else 4) : at + size], kind, length, order, pointer))
-    return entries, list(_numbers(block[count * size :], order, pointer))
-
-
-def _values(file: BinaryIO, field: bytes, kind: int, length: int, order: str, pointer: str) -> tuple[int, ...]:
-    """Return the first values of an entry of whole numbers; of other types, the position of what it holds."""
-    code = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(kind)
-    if code is None:
-        return _numbers(field, order, pointer)
-    length = min(length, _MAX_DIRECTORIES)
-    size = length * struct.calcsize(order + code)
-    if size > len(field):
-        (place,) = _numbers(field, order, pointer)
-        field = _read(file, place, size)
-    return _numbers(field[:size], order, code)
-
-
-def _text(file: BinaryIO, entries: _Entries) -> str:
-    """Return the camera's make in upper case, empty if there is none."""
-    length, places = entries.get(_MAKE, (0, ()))
-    return _read(file, places[0], min(length, _MAX_TEXT)).decode("ascii", "replace").strip("\0 ").upper() if places else ""
-
-
-def _first(entries: _Entries, tag: int) -> int:
-    values = entries.get(tag, (0, ()))[1]
-    return values[0] if values else 0
-
-
-def _read(file: BinaryIO, place: int, size: int) -> bytes:
-    if not 0 <= place < 1 << 62:
-        return b""
-    file.seek(place)
-    return file.read(size)
-
-
-def _numbers(data: bytes, order: str, code: str) -> tuple[int, ...]:
-    """Return the whole numbers of one type that `data` begins with."""
-    count = len(data) // struct.calcsize(order + code)
-    return struct.unpack_from(f"{order}{count}{code}", data) if count else ()
+def _jxl_code_stream(data: bytes) -> int:
+    """Return the position of the code stream of a JPEG XL file: 0, or in its box of the container."""
+    if data.startswith(b"\xff\x0a"):
+        return 0
+    place = 0
+    while 0 <= place <= len(data) - 16:
+        size, kind, start = int.from_bytes(data[place : place + 4]), data[place + 4 : place + 8], place + 8
+        if size == 1:
+            size, start = int.from_bytes(data[start : start + 8]), start + 8
+        if kind in (b"jxlc", b"jxlp"):
+            return start + 4 * (kind == b"jxlp")
+        if size < 8:
+            break
+        place += size
+    raise DecodeError("not-an-image", "JPEG XL without a code stream")

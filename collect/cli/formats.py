@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fototeca.collect.cli.options import Author, KeepSplits, License, MaxBytes, MinSide, SourceName, finish
+from fototeca.collect.cli.options import Author, KeepSplits, License, MaxBytes, MaxPixels, MinSide, SourceName, finish
 from fototeca.collect.http.options import FetchOptions
 from fototeca.core.workspace import Workspace
 
@@ -30,6 +30,7 @@ def detections(
     author: Author = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
 ) -> None:
     """Collect an object detection set: COCO, YOLO or Pascal VOC.
 
@@ -40,7 +41,7 @@ def detections(
 
     workspace = Workspace.find()
     options = DetectionOptions(format_, use, map_file, keep_splits, margin, tuple(take or ()), source_name, license_, author)
-    fetch = FetchOptions(min_side=min_side, max_bytes=max_bytes)
+    fetch = FetchOptions(min_side=min_side, max_bytes=max_bytes, max_pixels=max_pixels)
     finish(workspace, collect_detections(workspace, path, options, fetch))
 
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+import os
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from fototeca.collect.files.dataset_splits import parse_split
 from fototeca.core.errors import FototecaError
 from fototeca.core.file_index import FileIndex
 from fototeca.core.passed_over import PassedOver
-from fototeca.vision.image import SUFFIXES
+from fototeca.vision.formats import SUFFIXES
+from fototeca.vision.image_files import find_images, is_junk
 
 MAX_ANNOTATION_BYTES = 1 << 30
 """Largest annotation file that is read."""
 
-SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training", "trainset"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "valset", "validset", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "testset"), "test"),
-}
-"""Splits by the names of folders and lists, in lower case."""
+ANNOTATION_SUFFIXES = frozenset({".json", ".xml", ".txt", ".yaml", ".yml", ".names", ".labels"})
+"""Files that the readers need beside the images."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,12 @@ class DatasetFiles:
     Names are looked up among the files of the folder, so that no name leads outside it.
     """
 
-    def __init__(self, root: Path, names: Iterable[str]) -> None:
-        """Take the folder and the relative names of its files."""
+    def __init__(self, root: Path, passed_over: PassedOver) -> None:
+        """List the files of a folder; those that are neither images nor annotations are counted."""
         self.root = root
-        self.names = tuple(sorted(names))
-        self.images = tuple(name for name in self.names if PurePosixPath(name).suffix.lower() in SUFFIXES)
+        self.names = tuple(sorted(_list_annotations(root, passed_over)))
+        used = [root / name for name in self.names]
+        self.images = tuple(find_images(root, passed_over, used=used))
         self._image_set = frozenset(self.images)
         self._index = FileIndex((name, name) for name in self.images)
 
@@ -93,7 +94,7 @@ class DatasetFiles:
             joined = (PurePosixPath(folder) / name.replace("\\", "/")).as_posix()
             if joined in self._image_set:
                 return joined
-        found = self._index.find(name)
+        found = self._index.find(name).targets
         if len(found) > 1 and split:
             found = tuple(image for image in found if find_split(image) == split)
         return found[0] if len(found) == 1 else ""
@@ -117,6 +118,20 @@ class DatasetFiles:
             return None
 
 
+def _list_annotations(root: Path, passed_over: PassedOver) -> Iterator[str]:
+    """Yield the annotation files of a folder; a link that leads out of it is counted."""
+    base = root.resolve()
+    for folder, _, names in os.walk(root):
+        for file in (Path(folder) / name for name in names):
+            name = file.relative_to(root).as_posix()
+            if file.suffix.lower() not in ANNOTATION_SUFFIXES or is_junk(name):
+                continue
+            if not file.resolve().is_relative_to(base):
+                passed_over.add("link-outside", name)
+            elif file.is_file():
+                yield name
+
+
 def find_split(name: str) -> str:
     """Return the split that a folder of a path, or a prefix or suffix of its last part, names; "" if none does.
 
@@ -125,10 +140,5 @@ def find_split(name: str) -> str:
         ('train', 'val', '')
     """
     path = PurePosixPath(name)
-    for part in reversed(path.parts[:-1]):
-        if split := SPLIT_WORDS.get(part.lower().rstrip("0123456789")):
-            return split
-    stem = path.stem.lower().rstrip("0123456789")
-    words = {stem, stem.partition("_")[0], stem.rpartition("_")[2], stem.partition("-")[0], stem.rpartition("-")[2]}
-    is_list = path.suffix.lower() not in SUFFIXES  # names of images tell nothing
-    return next((SPLIT_WORDS[word] for word in sorted(words) if is_list and word in SPLIT_WORDS), "")
+    words = [] if path.suffix.lower() in SUFFIXES else re.split(r"[_-]", path.stem)  # names of images tell nothing
+    return next(filter(None, map(parse_split, (*words, *reversed(path.parts[:-1])))), "")

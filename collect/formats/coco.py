@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeGuard
 
 from fototeca.collect.formats.annotations import AnnotatedImage, Box, DatasetFiles, find_split
 from fototeca.core.errors import FototecaError
@@ -59,17 +59,17 @@ def read_coco(files: DatasetFiles, passed_over: PassedOver) -> list[AnnotatedIma
     ]
 
 
-def _is_coco(document: object) -> bool:
+def _is_coco(document: object) -> TypeGuard[dict[str, Any]]:
     lists = ("images", "annotations", "categories")
     return isinstance(document, dict) and all(isinstance(document.get(key), list) for key in lists)
 
 
 def _read_document(
     name: str,
-    document: Any,
+    document: dict[str, Any],
     files: DatasetFiles,
     entries: dict[str, _ImageEntry],
-    passed_over: PassedOver,  # noqa: ANN401
+    passed_over: PassedOver,
 ) -> None:
     split = find_split(name)
     licenses = {

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from fototeca.collect.formats.annotations import AnnotatedImage, Box
-from fototeca.vision.image import DecodeError, decode, read_orientation
+from fototeca.vision.image import MAX_PIXELS, DecodeError, decode, read_orientation
 
 Corners = tuple[float, float, float, float]
 """Left, top, right and bottom."""
@@ -18,7 +18,7 @@ _SIZE_TOLERANCE = 1
 """Pixels by which the size that an annotation states may differ from the image's."""
 
 
-def cut_boxes(data: bytes, image: AnnotatedImage) -> Iterator[tuple[Box, bytes | str]]:
+def cut_boxes(data: bytes, image: AnnotatedImage, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[Box, bytes | str]]:
     """Yield each box with its PNG, or with the reason why it has none.
 
     Boxes count from the top left of the stored pixels if the annotation states their size, else from that of the upright image
@@ -28,14 +28,15 @@ def cut_boxes(data: bytes, image: AnnotatedImage) -> Iterator[tuple[Box, bytes |
     Args:
         data: bytes of the image.
         image: its annotation; the boxes may have been enlarged with `add_margin`.
+        max_pixels: largest width × height of the image.
     """
     try:
-        upright = decode(data)
+        upright = decode(data, max_pixels=max_pixels)
+        orientation = read_orientation(data)
     except DecodeError as error:
         for box in image.boxes:
             yield box, error.reason
         return
-    orientation = read_orientation(data)
     stored = upright.size[::-1] if orientation >= 5 else upright.size
     turn = _choose_orientation(image, stored, upright.size, orientation)
     for box in image.boxes:

@@ -11,7 +11,7 @@ from fototeca.collect.formats.annotations import AnnotatedImage, Box, DatasetFil
 from fototeca.collect.formats.coco import read_coco
 from fototeca.collect.formats.voc import read_voc
 from fototeca.collect.formats.yolo import read_yolo
-from fototeca.core.class_mapping import match_category, normalize_category, read_mapping
+from fototeca.core.class_mapping import category_spellings, find_category, normalize_category, read_mapping
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.settings import Settings
@@ -25,9 +25,6 @@ FORMATS: dict[str, Callable[[DatasetFiles, PassedOver], list[AnnotatedImage]]] =
     "voc": read_voc,
 }
 """Values of `--format`."""
-
-ANNOTATION_SUFFIXES = (".json", ".xml", ".txt", ".yaml", ".yml", ".names", ".labels")
-"""Files that the readers need beside the images."""
 
 USES = ("crops", "presence")
 """Values of `--as`."""
@@ -104,7 +101,8 @@ def read_detections(
 def _find_categories(classes: Iterable[str], mapping: Path | None, settings: Settings) -> dict[str, str]:
     """Return the category of each class, "" for classes that are left out."""
     if mapping is None:
-        return {name: match_category(name, settings) for name in classes}
+        known = category_spellings(settings)
+        return {name: find_category(name, known) for name in classes}
     table = read_mapping(mapping, settings)
     spellings = {normalize_category(name): category for name, category in table.items()}
     return {name: table.get(name, spellings.get(normalize_category(name), "")) for name in classes}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
-VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .qt .mkv .webm .avi .mpg .mpeg .m2v .vob .ts .mts .m2ts .wmv .asf .flv .3gp .3g2 .ogv .ogg .mxf .dv .mjpeg".split()
-)
+_ENDINGS = "3g2 3gp asf avi dv flv m2ts m2v m4v mjpeg mkv mov mp4 mpeg mpg mts mxf ogv qt ts vob webm wmv"
+VIDEO_SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split())
 """File name suffixes of videos in a folder."""
 
 MAX_SECONDS = 24 * 3600
@@ -187,13 +186,13 @@ def _take(frame: VideoFrame, until: Fraction, wanted: _Times, name: str, passed_
 def _end(frame: VideoFrame) -> Fraction:
     """Return the time at which the last frame ends; a frame without duration lasts one unit of the time base."""
     assert frame.pts is not None
-    base: Any = frame.time_base
-    return (frame.pts + max(frame.duration or 0, 1)) * base
+    assert frame.time_base is not None
+    return Fraction((frame.pts + max(frame.duration or 0, 1)) * frame.time_base)
 
 
 def _encode(frame: VideoFrame) -> bytes:
     """Return the upright frame with square pixels as JPEG."""
-    image: Image.Image = frame.to_image()
+    image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
     if frame.rotation % 90 == 0 and frame.rotation % 360:
         image = image.rotate(frame.rotation, expand=True)
     buffer = io.BytesIO()

@@ -9,7 +9,8 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from fototeca.collect.formats.annotations import SPLIT_WORDS, AnnotatedImage, Box, DatasetFiles, find_split
+from fototeca.collect.files.dataset_splits import SPLIT_WORDS
+from fototeca.collect.formats.annotations import AnnotatedImage, Box, DatasetFiles, find_split
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
 
@@ -66,14 +67,14 @@ def _find_image(name: str, root: Element, files: DatasetFiles) -> str:
 
 
 def _annotated_image(file: str, root: Element, split: str) -> AnnotatedImage:
-    size = [_whole(root.findtext(f"size/{side}")) for side in ("width", "height")]
-    return AnnotatedImage(file, tuple(_box(item) for item in root.findall("object")), *size, split=split)
+    width, height = (_whole(root.findtext(f"size/{side}")) for side in ("width", "height"))
+    return AnnotatedImage(file, tuple(_box(item) for item in root.findall("object")), width, height, split=split)
 
 
 def _box(item: Element) -> Box:
-    corners = (_number(item.findtext(f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax"))
+    left, top, right, bottom = (_number(item.findtext(f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax"))
     flags = (flag for flag in ("difficult", "truncated") if (item.findtext(flag) or "").strip() in ("1", "true", "True"))
-    return Box((item.findtext("name") or "").strip(), *corners, next(flags, ""))
+    return Box((item.findtext("name") or "").strip(), left, top, right, bottom, next(flags, ""))
 
 
 def _number(text: str | None) -> float:

@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from fototeca.collect.formats.annotations import SPLIT_WORDS, AnnotatedImage, Box, DatasetFiles, find_split
+from fototeca.collect.files.dataset_splits import SPLIT_WORDS
+from fototeca.collect.formats.annotations import AnnotatedImage, Box, DatasetFiles, find_split
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
 

@@ -7,19 +7,22 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fototeca.collect.catalog import Provenance
-from fototeca.collect.files.archives import open_folder
+from fototeca.collect.files.archives import OpenFolder, open_folder
+from fototeca.collect.files.dataset_splits import describe_splits
 from fototeca.collect.files.local_files import decode_file_name, local_url, read_local_file
+from fototeca.collect.files.originals import original_name
 from fototeca.collect.formats.annotations import AnnotatedImage, Box, DatasetFiles
 from fototeca.collect.formats.crops import add_margin, cut_boxes
-from fototeca.collect.formats.detections import ANNOTATION_SUFFIXES, DetectionOptions, read_detections
+from fototeca.collect.formats.detections import DetectionOptions, read_detections
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.http.responses import FetchError
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.summary import CollectSummary
 from fototeca.collect.licenses import to_spdx
+from fototeca.collect.rights import Rights, state_rights
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
@@ -47,28 +50,26 @@ def collect_detections(workspace: Workspace, path: Path, options: DetectionOptio
     if not path.exists():
         raise FototecaError(f"{path} does not exist", "give the folder or archive of the detection set")
     passed_over = PassedOver()
-    with open_folder(workspace, path, ANNOTATION_SUFFIXES) as folder:
-        files = DatasetFiles(folder, list_files(folder))
+    rights = state_rights(SOURCE, source_name=options.source_name, license=options.license, author=options.author)
+    with open_folder(workspace, path, passed_over) as folder:
+        files = DatasetFiles(folder.path.resolve(), passed_over)
         images = read_detections(files, options, workspace.settings, passed_over)
         _offer_splits(images, options)
-        job = _Job(workspace, path, folder, options, fetch, passed_over)
+        job = _Job(workspace, path, folder, options, rights, fetch, passed_over)
         provenances = job.crops(images) if options.use == "crops" else job.labelled_images(images)
         summary = ingest_provenances(workspace, provenances, fetch, local=True, passed_over=passed_over)
     shutil.rmtree(job.crop_folder, ignore_errors=True)
     return summary
 
 
-def list_files(folder: Path) -> list[str]:
-    """Return the names, relative to a folder, of its visible files."""
-    names = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
-    return [name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts)]
-
-
 def _offer_splits(images: list[AnnotatedImage], options: DetectionOptions) -> None:
-    """Say that the set has splits, unless they are kept."""
-    splits = sorted({image.split for image in images} - {""})
-    if len(splits) > 1 and not options.keep_splits:
-        notify(f"fototeca: the set has the splits {', '.join(splits)}; they are given up; keep them with --keep-splits")
+    """Say that the set has splits. FototecaError if they are to be kept and it has none."""
+    line = describe_splits({image.file: image.split for image in images if image.split}, are_kept=options.keep_splits)
+    if line:
+        notify(f"fototeca: {line}")
+    elif options.keep_splits:
+        hint = "its folders, annotation files or lists must be named train, val or test"
+        raise FototecaError("the detection set brings no splits to keep", hint)
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,11 @@ class _Job:
 
     workspace: Workspace
     path: Path
-    folder: Path
+    folder: OpenFolder
     """The set itself, or the files of its archive."""
 
     options: DetectionOptions
+    rights: Rights
     fetch: FetchOptions
     passed_over: PassedOver
 
@@ -97,14 +99,16 @@ class _Job:
             if not image.boxes:
                 self.passed_over.add("without-boxes", image.file)
             for number, (box, png) in self._cut(image):
-                name = f"{image.file}#{number}"
+                name = f"{self.folder.file_names.get(image.file, image.file)}#{number}"
                 if isinstance(png, str):
                     self.passed_over.add(png, name)
                     continue
-                file = self.crop_folder / f"{name}.png"
+                file = self.crop_folder / f"{image.file}#{number}.png"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(png)  # complete before the candidate is read; a resumed run writes it again
-                yield replace(self._provenance(image, box.name, rank), url=local_url(file.resolve()), file_name=name)
+                yield replace(
+                    self._provenance(image, box.name, rank), url=local_url(file.resolve()), file_name=decode_file_name(name)
+                )
                 rank += 1
 
     def _cut(self, image: AnnotatedImage) -> Iterator[tuple[int, tuple[Box, bytes | str]]]:
@@ -117,12 +121,12 @@ class _Job:
         if not wanted:
             return
         try:
-            data = read_local_file(local_url((self.folder / image.file).absolute()), self.fetch.max_bytes)
+            data = read_local_file(local_url(self.folder.path.resolve() / image.file), self.fetch.max_bytes)
         except FetchError as error:
             yield from ((number, (box, error.reason)) for number, box in wanted)
             return
         boxes = tuple(add_margin(box, self.options.margin) for _, box in wanted)
-        cut = cut_boxes(data, replace(image, boxes=boxes))
+        cut = cut_boxes(data, replace(image, boxes=boxes), self.fetch.max_pixels)
         yield from ((number, result) for (number, _), result in zip(wanted, cut, strict=True))
 
     def labelled_images(self, images: list[AnnotatedImage]) -> Iterator[Provenance]:
@@ -138,18 +142,22 @@ class _Job:
                 yield self._provenance(image, LABEL_SEPARATOR.join(categories), rank)
 
     def _provenance(self, image: AnnotatedImage, label: str, rank: int) -> Provenance:
-        license_found = self.options.license or image.license
+        query = decode_file_name(self.path.name)
+        scope = self.options.source_name or query
+        original = original_name(PurePosixPath(image.file).name)
+        license_found = self.rights.license_found or image.license
         return Provenance(
-            local_url((self.folder / image.file).absolute()),
-            self.options.source_name or SOURCE,
+            local_url(self.folder.path.resolve() / image.file),
+            self.rights.source,
             label,
-            query=decode_file_name(self.path.name),
+            query=query,
             rank=rank,
             page_url=image.page_url,
-            author=self.options.author,
-            license=to_spdx(license_found),
+            author=self.rights.author,
+            license=self.rights.license if self.rights.license_found else to_spdx(license_found),
             license_found=license_found,
-            file_name=image.file,
+            file_name=decode_file_name(self.folder.file_names.get(image.file, image.file)),
             split=image.split if self.options.keep_splits else "",
-            split_group=f"{self.path.name}/{image.file}",
+            split_group=f"{scope}/{image.file}",
+            original=f"{scope}/{original}" if original else "",
         )

@@ -13,10 +13,11 @@ from fototeca.collect.formats.video import VIDEO_SUFFIXES, VideoOptions, check_d
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.summary import CollectSummary
-from fototeca.collect.licenses import to_spdx
+from fototeca.collect.rights import Rights, state_rights
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
+from fototeca.vision.image_files import is_junk
 
 SOURCE = "video"
 
@@ -38,11 +39,12 @@ def collect_video(workspace: Workspace, paths: Sequence[Path], options: VideoOpt
     """
     check_decoder()
     category = options.category and workspace.settings.check_label(options.category)
+    rights = state_rights(SOURCE, source_name=options.source_name, license=options.license, author=options.author)
     passed_over = PassedOver()
     videos = [video for path in paths for video in _list_videos(path, passed_over)]
     if not videos:
         raise FototecaError(f"{paths[0]} has no videos", f"supported file types: {' '.join(sorted(VIDEO_SUFFIXES))}")
-    job = _Job(workspace, options, category, passed_over)
+    job = _Job(workspace, options, category, rights, passed_over)
     summary = ingest_provenances(workspace, job.provenances(videos), fetch, local=True, passed_over=passed_over)
     shutil.rmtree(job.folder, ignore_errors=True)
     return summary
@@ -56,7 +58,7 @@ class _Video:
 
 
 def _list_videos(path: Path, passed_over: PassedOver) -> list[_Video]:
-    """Return a video, or those below a folder sorted by name; other visible files are counted by their suffix."""
+    """Return a video, or those below a folder sorted by name; other files are counted."""
     if not path.exists():
         raise FototecaError(f"{path} does not exist", "give a video or a folder of videos")
     if path.is_file():
@@ -64,12 +66,15 @@ def _list_videos(path: Path, passed_over: PassedOver) -> list[_Video]:
     videos = []
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path)
-        if file.is_dir() or any(part.startswith(".") for part in name.parts):
+        if file.is_dir():
+            continue
+        if is_junk(name.as_posix()):
+            passed_over.add("junk", name.as_posix())
             continue
         if file.suffix.lower() in VIDEO_SUFFIXES:
             videos.append(_Video(file, name.as_posix()))
         else:
-            passed_over.add(file.suffix.lower().removeprefix(".") or "no-ending", name.as_posix())
+            passed_over.add("no-video", name.as_posix())
     return videos
 
 
@@ -80,6 +85,7 @@ class _Job:
     workspace: Workspace
     options: VideoOptions
     category: str
+    rights: Rights
     passed_over: PassedOver
 
     @property
@@ -111,13 +117,13 @@ class _Job:
             file.write_bytes(frame.jpeg)  # complete before the candidate is read; a resumed run writes it again
             yield Provenance(
                 local_url(file.resolve()),
-                self.options.source_name or SOURCE,
+                self.rights.source,
                 self.category,
                 query=name,
                 rank=rank,
-                author=self.options.author,
-                license=to_spdx(self.options.license),
-                license_found=self.options.license,
+                author=self.rights.author,
+                license=self.rights.license,
+                license_found=self.rights.license_found,
                 file_name=f"{name}@{frame.name}",
                 split_group=identifier,
             )

@@ -129,7 +129,7 @@ def test_first_frame_of_an_animation() -> None:
         (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "unsupported-format"),
         (b"%PDF-1.7", "unsupported-format"),
         (b"\x00\x00\x00\x18ftypheic" + b"\0" * 64, "not-an-image"),
-        (b"\xff\x0a" + b"\0" * 64, "not-an-image"),
+        (b"\xff\x0a" + b"\0" * 64, "truncated"),
         (b"\xff\xd8\xff" + b"junk" * 64, "not-an-image"),
         (encoded(gradient(640, 480), "JPEG")[:4000], "truncated"),
         (encoded(gradient(640, 480), "PNG")[:900], "truncated"),

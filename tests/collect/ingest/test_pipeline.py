@@ -186,7 +186,7 @@ def test_repeated_archive_is_validated_again(workspace: Workspace, tmp_path: Pat
 
 
 def test_pipes_devices_and_oversized_files_are_recorded(workspace: Workspace, tmp_path: Path) -> None:
-    """A pipe or device is unreadable; a file above the limit is not read to its end."""
+    """A pipe or device is passed over; a file above the limit is not read to its end."""
     (tmp_path / "photos").mkdir()
     os.mkfifo(tmp_path / "photos" / "a.jpg")
     (tmp_path / "photos" / "b.jpg").symlink_to("/dev/zero")
@@ -194,10 +194,11 @@ def test_pipes_devices_and_oversized_files_are_recorded(workspace: Workspace, tm
     (tmp_path / "photos" / "d.jpg").write_bytes(b"x" * 60_000)
     summary = collect_folder(workspace, tmp_path / "photos", FolderOptions("fox"), FetchOptions(max_bytes=50_000))
     assert {(row.state, row.reason): row.candidates for row in summary.counts} == {
-        ("failed", "unreadable"): 2,
         ("accepted", ""): 1,
         ("rejected", "too-large"): 1,
     }
+    assert [count.text() for count in summary.passed_over] == ["2 not-a-file: a.jpg, b.jpg"]
+    assert "  rejected too-large: 1 (d.jpg)" in summary.text()
 
 
 def test_interrupt_records_completed_downloads(workspace: Workspace) -> None:
@@ -229,10 +230,10 @@ def test_interrupt_records_completed_downloads(workspace: Workspace) -> None:
 def test_unexpected_error_fails_one_candidate_only(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug that one image triggers is recorded; the others are accepted."""
 
-    def accept_or_raise(workspace: Workspace, data: bytes, min_side: int) -> tuple[ImageRow, dict[str, float]]:
+    def accept_or_raise(workspace: Workspace, data: bytes, *limits: int) -> tuple[ImageRow, dict[str, float]]:
         if data == jpeg(2):
             raise KeyError("MPO")
-        return accept_image(workspace, data, min_side)
+        return accept_image(workspace, data, *limits)
 
     monkeypatch.setattr("fototeca.collect.ingest.process.accept_image", accept_or_raise)
     with serve(serve_images) as site:
