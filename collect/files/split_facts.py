@@ -13,13 +13,13 @@ from fototeca.collect.files.folder_labels import FolderNames
 from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.files.group_by import GroupBy, ImageFacts, group_folders, group_images
 from fototeca.collect.files.originals import find_originals
+from fototeca.collect.files.photo_times import read_taken
 from fototeca.collect.files.table_columns import TableColumns
 from fototeca.core.class_mapping import normalize_category, read_mapping
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.label_rows import Classes
 from fototeca.core.settings import Settings
-from fototeca.collect.files.photo_times import read_taken
 
 
 @dataclass(frozen=True)
