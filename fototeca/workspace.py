@@ -70,6 +70,7 @@ class Workspace(WorkspacePaths):
         label_from_folder: bool = False,
         category: str = "",
         labels: Path | str | None = None,
+        exclude: Sequence[str] = (),
         mapping: Path | str | None = None,
         keep_splits: bool = False,
         group_by: str = "",
@@ -85,6 +86,7 @@ class Workspace(WorkspacePaths):
             label_from_folder: the name of the folder of an image is its category.
             category: the category of all images.
             labels: CSV file with a row per image.
+            exclude: patterns of files to pass over, as in a .gitignore file.
             mapping: TOML file with the category of each folder, or of each class of `labels`.
             keep_splits: keep the splits of the folders or of `labels` at the next freeze.
             group_by: what shares a split: a column of `labels`, "folder", a regular expression with one group, or "exif-time".
@@ -102,6 +104,7 @@ class Workspace(WorkspacePaths):
             label_from_folder,
             Path(labels) if labels is not None else None,
             Path(mapping) if mapping is not None else None,
+            exclude=tuple(exclude),
             keep_splits=keep_splits,
             group_by=group_by,
             source_name=source_name,

@@ -20,7 +20,6 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.settings import LABEL_SEPARATOR, Settings, to_nfc
 from fototeca.core.workspace import Workspace
-from fototeca.vision.formats import SUFFIXES
 from fototeca.vision.image_files import find_images
 
 LOCAL_SCHEME = "file://"
@@ -82,10 +81,9 @@ def list_local_images(
 
 def no_images_error(name: str, passed_over: PassedOver) -> FototecaError:
     """Return the error for a folder or archive without images, which lists what it has."""
-    contents = passed_over.describe_endings() or "no files"
-    hint = f"docs/not-taken.md explains each reason: {', '.join(count.reason for count in passed_over.counts())}"
-    supported = "give a folder or archive with images: " + " ".join(sorted(SUFFIXES))
-    return FototecaError(f"{name} has no images; it has {contents}", hint if passed_over.total else supported)
+    reasons = ", ".join(count.reason for count in passed_over.counts())
+    hint = f"see docs/not-taken.md for {reasons}" if reasons else "give a folder or an archive of images"
+    return FototecaError(f"{name} has no images; it has {passed_over.describe_contents()}", hint)
 
 
 def local_url(path: Path) -> str:

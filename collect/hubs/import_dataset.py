@@ -54,7 +54,7 @@ def import_dataset(workspace: Workspace, hub: str, ref: str, use: FolderOptions,
     root = folder / info.folder
     names = find_images(root, passed_over)
     if not names:
-        contents = passed_over.describe_endings() or "; ".join(passed_over.text()) or "no files"
+        contents = passed_over.describe_contents()
         raise ExternalError(f"{ref} of {hub} has no images; it has {contents}", "choose another dataset")
     folders = find_class_folders(names, settings)
     if mapping is None:
@@ -110,13 +110,13 @@ def _unpack_archives(folder: Path, passed_over: PassedOver) -> dict[str, str]:
     original_names = {}
     for archive in _list_archives(folder):
         target = archive.with_name(strip_archive_suffix(archive.name))
-        prefix, archive_name = target.relative_to(folder).as_posix(), archive.relative_to(folder).as_posix()
+        prefix = target.relative_to(folder).as_posix()
         try:
             renamed = unpack(archive, target, passed_over)
         except DamagedArchiveError as error:
             archive.unlink(missing_ok=True)  # otherwise the next call would take it for a complete download
             raise ExternalError(error.message, error.hint) from None
-        original_names.update({f"{prefix}/{path}": f"{archive_name}/{name}" for path, name in renamed.items()})
+        original_names.update({f"{prefix}/{path}": f"{prefix}/{name}" for path, name in renamed.items()})
     return original_names
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fototeca.collect.catalog import CandidateState
-from fototeca.core.passed_over import MAX_NAMES, PassedOver, PassedOverCount
+from fototeca.core.passed_over import MAX_NAMES, PassedOver, PassedOverCount, list_names
 from fototeca.core.results import Result
 from fototeca.core.tables import render_table
 
@@ -77,8 +77,9 @@ class CollectSummary(Result):
             if row.state != "accepted":
                 counts[row.state, row.reason] += row.candidates
                 names[row.state, row.reason] += row.names
+        listed = {key: list_names(names[key][:MAX_NAMES], count) for key, count in counts.items()}
         return [
-            f"  {state} {reason}: {count} ({', '.join(names[state, reason][:MAX_NAMES])})".removesuffix(" ()")
+            f"  {state} {reason}: {count} ({listed[state, reason]})".removesuffix(" ()")
             for (state, reason), count in counts.most_common()
         ]
 

@@ -88,6 +88,23 @@ def test_dataset_is_proposed_confirmed_and_imported(workspace: Workspace, site: 
     assert import_dataset(workspace, hub, REFS[hub], FolderOptions(mapping=file), LOCAL).accepted == 0
 
 
+def test_passed_over_files_are_counted_after_the_mapping(workspace: Workspace, hubs: Hubs) -> None:
+    """The counts of the download and of its archive are kept until the mapping is confirmed; names are the archive's."""
+    images = {f"pets/cat/{name}": jpeg(number) for number, name in enumerate(("1.jpg", "what?.jpg", "3.jpg_large"))}
+    hubs.archive = zipped({**images, "pets/clip.mp4": b"x", "pets/cat/Thumbs.db": b"x", "pets/labels.csv": b"1,2"})
+    file = propose(workspace, "zenodo")
+    for _ in range(2):
+        summary = import_dataset(workspace, "zenodo", REFS["zenodo"], file, LOCAL)
+        assert {count.text() for count in summary.passed_over} >= {
+            "1 video: pets/clip.mp4",
+            "1 junk: pets/cat/Thumbs.db",
+            "1 table: pets/pets/labels.csv",
+        }
+    with Catalog.open(workspace) as catalog:
+        names = set(catalog.provenance.file_names().values())
+    assert names == {"pets/pets/cat/1.jpg", "pets/pets/cat/what?.jpg", "pets/pets/cat/3.jpg_large"}
+
+
 @pytest.mark.parametrize(
     ("hub", "version"),
     [("kaggle", "7"), ("roboflow", "2"), ("huggingface", SHA), ("zenodo", "v2"), ("figshare", "3"), ("mendeley", "2")],
