@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from fototeca.collect.files.dataset_splits import find_prefixed_folders, is_split_folder, strip_split_folders
-from fototeca.core.class_mapping import category_spellings, normalize_category
+from fototeca.core.class_mapping import category_spellings, find_category, normalize_category
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
@@ -77,8 +77,8 @@ def propose_category(folder: str, settings: Settings) -> CategoryProposal:
     """Return the category whose name or query equals the folder's name but for spelling, else the most similar one."""
     names = category_spellings(settings)
     for text in (folder, folder.rpartition("/")[2]):
-        if (normalized := normalize_category(text)) in names:
-            return CategoryProposal(names[normalized], is_exact=True)
+        if category := find_category(text, names):
+            return CategoryProposal(category, is_exact=True)
     similar = difflib.get_close_matches(normalize_category(folder.rpartition("/")[2]), names, n=1, cutoff=_MIN_SIMILARITY)
     return CategoryProposal(names[similar[0]] if similar else "", is_exact=False)
 

@@ -16,7 +16,7 @@ from fototeca.collect.files.class_mapping import (
     render_proposal,
     write_proposal,
 )
-from fototeca.core.class_mapping import category_spellings, normalize_category, read_mapping
+from fototeca.core.class_mapping import category_spellings, find_category, read_mapping
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
@@ -41,7 +41,7 @@ class FolderNames:
         name = to_nfc(part)
         if name in self._settings.names:
             return name
-        if label := self._spellings.get(normalize_category(name), ""):
+        if label := find_category(name, self._spellings):
             return label
         parts = name.replace("+", LABEL_SEPARATOR).split(LABEL_SEPARATOR) if self._settings.task == "multi" else []
         labels = {self.find_one(part) for part in parts} if len(parts) > 1 else set()

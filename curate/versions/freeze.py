@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -48,6 +48,8 @@ class FreezeResult(Result):
     """Multi-label: images without a label, which count as negatives of all categories although no person reviewed them."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Accepted images of each category that the version was asked to leave out."""
+    file_names: Mapping[str, str] = field(default_factory=dict)
+    """Original names of the images, by id, where groups leak from one split of their source into another."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the output of `freeze --json`: version, row counts, path, and the exceptions that the version lists."""
@@ -105,6 +107,8 @@ def freeze_version(
         try:
             regroup_apart(workspace, catalog)
             result = _freeze(workspace, catalog, options)
+            if result.new and result.manifest.leaks:
+                result = replace(result, file_names=catalog.provenance.file_names())
             items = list_review_items(catalog, workspace.settings.names, {})
         except (OSError, sqlite3.OperationalError) as error:
             versions = list_versions(workspace)
@@ -213,7 +217,7 @@ def freeze_table(result: FreezeResult) -> str:
     reasons = {row["label"]: row["reason"] for row in manifest.uneven}
     lines += [f"uneven: {label}: {reason}" for label, reason in reasons.items()]
     lines += [f"left out: {label}: {count} images" for label, count in result.left_out.items()]
-    return "\n".join([*lines, *(source_split_lines(manifest) if result.new else ())])
+    return "\n".join([*lines, *(source_split_lines(manifest, result.file_names) if result.new else ())])
 
 
 def _remaining_categories(workspace: Workspace, leave_out: Sequence[str]) -> tuple[str, ...]:

@@ -115,8 +115,13 @@ def _find_missing(images: Sequence[ImageRow], given: Mapping[str, Collection[str
     return {label: names for label, names in sorted(lacking.items()) if names and label}
 
 
-def source_split_lines(manifest: Manifest) -> list[str]:
-    """Return the lines that state for people which splits of sources a version keeps, and which it does not."""
+def source_split_lines(manifest: Manifest, file_names: Mapping[str, str]) -> list[str]:
+    """Return the lines that state for people which splits of sources a version keeps, and which it does not.
+
+    Args:
+        manifest: a version that was just frozen.
+        file_names: original names of images, by id.
+    """
     lines = []
     given, used = manifest.source_splits, encode_splits(manifest.rows)
     if given.strip("-"):
@@ -132,13 +137,17 @@ def source_split_lines(manifest: Manifest) -> list[str]:
             lines.append(f"the sources give no {split} images of {listed}: they are taken from train")
     for frozen in (False, True):
         if leaks := [leak for leak in manifest.leaks if leak["frozen"] == frozen]:
-            lines.append(_describe_leaks(leaks, frozen))
+            lines.append(_describe_leaks(leaks, frozen, file_names))
     return lines
 
 
-def _describe_leaks(leaks: Sequence[Mapping[str, Any]], frozen: bool) -> str:
+def _describe_leaks(leaks: Sequence[Mapping[str, Any]], frozen: bool, file_names: Mapping[str, str]) -> str:
     """Return a line about groups in several splits, with the first of them."""
-    names = ", ".join(f"{leak['group'][:12]} ({'+'.join(leak['splits'])} -> {leak['split']})" for leak in leaks[:_MAX_LISTED])
+    listed = []
+    for leak in leaks[:_MAX_LISTED]:
+        ids = leak["image_ids"]
+        names = " = ".join(file_names.get(image_id) or image_id[:12] for image_id in ids[:2])
+        listed.append(f"{names}{' = …' if len(ids) > 2 else ''} ({'+'.join(leak['splits'])} -> {leak['split']})")
     more = f" and {len(leaks) - _MAX_LISTED} more" * (len(leaks) > _MAX_LISTED)
     rule = "images of it are frozen, so the frozen split stays" if frozen else "test wins over val over train"
-    return f"leaks: {len(leaks)} groups are in several splits of their source ({rule}): {names}{more}"
+    return f"leaks: {len(leaks)} groups are in several splits of their source ({rule}): {', '.join(listed)}{more}"

@@ -180,6 +180,16 @@ def test_patterns_exclude_members(tmp_path: Path) -> None:
             Exclude([pattern])
 
 
+def test_a_negative_size_ends_the_reading(tmp_path: Path) -> None:
+    """Such a tar leads back to its own start for ever."""
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("a.jpg")
+        info.pax_headers = {"size": "-1536"}
+        archive.addfile(info)
+    with pytest.raises(DamagedArchiveError, match="cannot be unpacked"):
+        extracted(tmp_path / "a.tar")
+
+
 NAMES = st.sampled_from(
     ["1.jpg", "cat/2.jpg", "cat/3.txt", "../4.jpg", "/5.jpg", ".6.jpg", "7.mp4", "cat", "8.jpg_large", "9.odd"]
 )
