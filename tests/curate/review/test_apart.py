@@ -176,6 +176,10 @@ def test_page_declares_and_undoes(copies: tuple[Workspace, list[str]]) -> None:
         session.apart(shown, ids[1])
     session.undo([row.decision_id for row in written])
     assert statuses(workspace, ids) == "addd"
+    restored = session.decide({ids[1]: details.state}, ids[1], Edit.restore(), group=False)
+    assert [row.action for row in restored] == ["restore", "apart"]
+    session.undo([row.decision_id for row in restored])
+    assert statuses(workspace, ids) == "addd"
 
 
 def test_equal_pixels_can_be_apart() -> None:
