@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from fototeca import Workspace
-from fototeca.collect.catalog import Catalog, Edit, ImageRow, TieRow
+from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow, TieRow
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import create_workspace
 from fototeca.curate.duplicates.clustering import Match
 from fototeca.curate.duplicates.separate import Separator
+from fototeca.curate.labels.apart import add_apart, all_pairs
 from fototeca.curate.labels.decisions import list_decisions
 from fototeca.curate.review.apart import declare_apart, restore_images
 from fototeca.curate.review.queues import CONFLICT, POSSIBLE_COPY
@@ -146,6 +147,16 @@ def test_declarations_survive_the_loss_of_the_catalog(copies: tuple[Workspace, l
     workspace.deduplicate()
     assert statuses(workspace, ids) == "aaaa"
     assert workspace.verify("v001").ok
+
+
+def test_freeze_completes_an_interrupted_declaration(copies: tuple[Workspace, list[str]]) -> None:
+    """After a kill between the decisions and the groups, the next freeze groups the images again."""
+    workspace, ids = copies
+    with Catalog.open(workspace) as catalog:
+        add_apart(catalog, all_pairs(ids), by=Actor.person("tester"))
+    assert statuses(workspace, ids) == "addd"
+    assert {row.image_id for row in workspace.freeze().manifest.rows} >= {*ids}
+    assert statuses(workspace, ids) == "aaaa"
 
 
 def test_command(copies: tuple[Workspace, list[str]], fototeca: Callable[..., Any]) -> None:
