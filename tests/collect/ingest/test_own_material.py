@@ -25,6 +25,7 @@ from fototeca.collect.files.originals import find_originals, original_name
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.ingest.summary import CollectSummary
+from fototeca.collect.ingest.url_list import collect_urls
 from fototeca.collect.status import write_attribution
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
@@ -32,6 +33,7 @@ from fototeca.core.settings import Category, Settings
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
+from tests.servers import ReceivedRequest, StubResponse, jpeg, serve
 
 SMALL = FetchOptions(min_side=8)
 PETS = Settings("pets", "single", 10, "", (Category("cat", ("cat",)), Category("dog", ("perro",))))
@@ -368,6 +370,25 @@ def test_groups_of_two_datasets_do_not_mix_unless_they_have_one_source_name(pets
 def test_names_of_augmented_copies(name: str, original: str) -> None:
     """Roboflow's and Augmentor's; no other name."""
     assert original_name(name) == original
+
+
+def test_augmented_copies_of_a_list_of_urls(pets: Workspace, tmp_path: Path) -> None:
+    """Copies in the folders of two splits have one original; equal names of other folders have another."""
+    paths = ["train/cat/a_jpg.rf.01.jpg", "test/cat/a_jpg.rf.02.jpg", "train/dog/a_jpg.rf.03.jpg", "train/cat/a.jpg"]
+
+    def respond(request: ReceivedRequest) -> StubResponse:
+        path = request.path.removeprefix("/set/")
+        return StubResponse(jpeg(paths.index(path)), "image/jpeg") if path in paths else StubResponse(status=404)
+
+    with serve(respond) as site:
+        file = tmp_path / "list.csv"
+        file.write_text("url,category\n" + "".join(f"{site.base}/set/{path},cat\n" for path in paths))
+        options = FetchOptions(allow_loopback=True, min_side=8)
+        assert collect_urls(pets, file, "", options).accepted == 4
+        host = site.base.partition("//")[2]
+    with Catalog.open(pets) as catalog:
+        originals = [row.original for row in catalog.provenance.of_images_until("9999")]
+    assert sorted(originals) == ["", f"{host}/set/cat/a", f"{host}/set/cat/a", f"{host}/set/dog/a"]
 
 
 def test_original_beside_its_copies_is_one_of_them() -> None:
