@@ -138,6 +138,19 @@ def test_missing_val_is_taken_from_train(workspace: Workspace, add_images: AddIm
     assert rebuild_version(workspace, "v001")
 
 
+def test_val_that_leaks_into_test_is_taken_from_train(
+    workspace: Workspace, add_images: AddImages, group_images: GroupImages
+) -> None:
+    """Where every val image is a near-copy of a test image, none would be left."""
+    ids = add_images(workspace, ["cat", "dog"] * 50)
+    give_splits(workspace, ids, 76, 4, 20)
+    group_images(workspace, [[ids[76 + number], ids[80 + number]] for number in range(4)], keep_near=True)
+    result = freeze_version(workspace)
+    assert all(4 <= counts["val"] <= 6 for counts in result.manifest.label_counts().values())
+    assert {splits_of(result.manifest)[image_id] for image_id in ids[76:]} == {"test"}
+    assert rebuild_version(workspace, "v001")
+
+
 def test_missing_val_in_a_multi_label_task(tmp_path_factory: pytest.TempPathFactory, add_images: AddImages) -> None:
     """Images with several labels too: test stays test and val gets images of every category."""
     workspace = create_workspace(tmp_path_factory.mktemp("multi") / "w", ["cat", "dog", "fox"], task="multi")
