@@ -113,6 +113,73 @@ class Workspace(WorkspacePaths):
         )
         return collect_folder(self, Path(path), folder_options, options or FetchOptions())
 
+    def collect_detections(
+        self,
+        path: Path | str,
+        format: Literal["coco", "yolo", "voc"],
+        use: Literal["crops", "presence"] = "crops",
+        *,
+        mapping: Path | str | None = None,
+        keep_splits: bool = False,
+        margin: float = 0.0,
+        take: Sequence[str] = (),
+        source_name: str = "",
+        license: str = "",
+        author: str = "",
+        options: FetchOptions | None = None,
+    ) -> CollectSummary:
+        """Add an object detection set: each box as an image, or the images labelled with the classes of their boxes.
+
+        Args:
+            path: folder or archive with images and annotations.
+            format: layout of the annotations.
+            use: "crops" or "presence".
+            mapping: TOML file with the category of each class.
+            keep_splits: keep the splits of the set at the next freeze.
+            margin: border around a crop, as a fraction of the box on each side.
+            take: "crowd", "difficult" and "truncated" boxes are cut out too if named.
+            source_name: name of the source in manifests.
+            license: SPDX id, name or URL of the license.
+            author: author of the images.
+            options: smallest side, largest file and other limits.
+        """
+        from fototeca.collect.formats.detections import DetectionOptions
+        from fototeca.collect.http.options import FetchOptions
+        from fototeca.collect.ingest.detections import collect_detections
+
+        file = Path(mapping) if mapping is not None else None
+        chosen = DetectionOptions(format, use, file, keep_splits, margin, tuple(take), source_name, license, author)
+        return collect_detections(self, Path(path), chosen, options or FetchOptions())
+
+    def collect_video(
+        self,
+        paths: Sequence[Path | str],
+        every: float,
+        *,
+        category: str = "",
+        source_name: str = "",
+        license: str = "",
+        author: str = "",
+        options: FetchOptions | None = None,
+    ) -> CollectSummary:
+        """Add the frames that videos show every so many seconds; frames of one video share a split.
+
+        Args:
+            paths: videos, and folders of videos.
+            every: seconds between two frames.
+            category: the category of all frames.
+            source_name: name of the source in manifests.
+            license: SPDX id, name or URL of the license.
+            author: author of the videos.
+            options: smallest side and other limits.
+        """
+        from fototeca.collect.formats.video import VideoOptions
+        from fototeca.collect.http.options import FetchOptions
+        from fototeca.collect.ingest.video import collect_video
+
+        chosen = VideoOptions(every, category, source_name, license, author)
+        return collect_video(self, [Path(path) for path in paths], chosen, options or FetchOptions())
+
     def collect_urls(self, file: Path | str, *, category: str = "", options: FetchOptions | None = None) -> CollectSummary:
         """Download the images of a list: CSV with `url[,category,page_url,author,license]`, or one URL per line.
 

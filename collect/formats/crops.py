@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from fototeca.collect.formats.annotations import AnnotatedImage, Box
-from fototeca.vision.image import MAX_PIXELS, DecodeError, decode, read_orientation
+from fototeca.vision.image import MAX_PIXELS, DecodeError, decode, find_orientation
 
 Corners = tuple[float, float, float, float]
 """Left, top, right and bottom."""
@@ -32,7 +32,7 @@ def cut_boxes(data: bytes, image: AnnotatedImage, max_pixels: int = MAX_PIXELS) 
     """
     try:
         upright = decode(data, max_pixels=max_pixels)
-        orientation = read_orientation(data)
+        orientation = find_orientation(data)
     except DecodeError as error:
         for box in image.boxes:
             yield box, error.reason

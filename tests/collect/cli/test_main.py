@@ -113,6 +113,15 @@ def test_ignored_files_are_counted_by_suffix(
     assert "\n  passed over: 1 not-an-image: fox/notes\n" in stdout
 
 
+def test_archives_go_by_their_bytes_too(small: Workspace, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As browsers save them."""
+    folder = photos(tmp_path / "photos")
+    for pack, name in ((zipped, "photos.zip?dl=1"), (tarred, "download")):
+        path = pack(folder).rename(tmp_path / name)
+        assert run(small, "collect", "folder", path, "--label-from-folder") == 0
+        assert capsys.readouterr().out.startswith("2 candidates")
+
+
 def test_excluded_files_are_counted(small: Workspace, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In a folder and in an archive alike; a pattern that matches nothing is named."""
     folder = photos(tmp_path / "photos")

@@ -104,6 +104,17 @@ def test_retry_includes_rejected_candidates_if_their_reason_is_given(workspace: 
     assert workspace_status(workspace).categories["fox"].rejected == {}
 
 
+def test_every_line_of_a_list_is_counted(workspace: Workspace) -> None:
+    """A URL that the list repeats is known by then; what is not accepted is named."""
+    with serve(lambda request: StubResponse(status=404) if "gone" in request.path else serve_images(request)) as site:
+        urls = [f"{site.base}/{name}" for name in ("1.jpg", "1.jpg", "gone%20too.jpg", "1.jpg", "2.jpg")]
+        summary = ingest_provenances(workspace, [Provenance(url, "urls", "fox") for url in urls], LOCAL)
+    assert (summary.candidates, summary.already_known, summary.accepted) == (5, 2, 2)
+    assert "  failed http-404: 1 (gone too.jpg)" in summary.text()
+    with Catalog.open(workspace) as catalog:
+        assert sorted(catalog.provenance.file_names().values()) == ["1.jpg", "2.jpg"]
+
+
 def test_interrupted_retry_can_be_repeated(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unprocessed candidates keep state and reason; candidates found but never processed are retried too."""
     is_broken = threading.Event()
