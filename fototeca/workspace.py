@@ -70,6 +70,7 @@ class Workspace(WorkspacePaths):
         label_from_folder: bool = False,
         category: str = "",
         labels: Path | str | None = None,
+        columns: str = "",
         options: FetchOptions | None = None,
     ) -> CollectSummary:
         """Add the images of a folder, an archive or one file.
@@ -78,14 +79,15 @@ class Workspace(WorkspacePaths):
             path: folder (searched with its subfolders), archive or image.
             label_from_folder: the name of the folder of an image is its category.
             category: the category of all images.
-            labels: CSV file with a row per image.
+            labels: table with a column of file names and one of labels, or one-hot columns.
+            columns: the columns of `labels`, as `path=A,label=B`; by default recognized.
             options: smallest side, largest file and other limits.
         """
         from fototeca.collect.files.folder_options import FolderOptions
         from fototeca.collect.http.options import FetchOptions
         from fototeca.collect.ingest.folder import collect_folder
 
-        folder_options = FolderOptions(category, label_from_folder, Path(labels) if labels is not None else None)
+        folder_options = FolderOptions(category, label_from_folder, Path(labels) if labels is not None else None, columns=columns)
         return collect_folder(self, Path(path), folder_options, options or FetchOptions())
 
     def collect_urls(self, file: Path | str, *, category: str = "", options: FetchOptions | None = None) -> CollectSummary:

@@ -94,7 +94,8 @@ def folder(
     label_from_folder: Annotated[
         bool, typer.Option("--label-from-folder", help="Use the name of an image's folder as its category.")
     ] = False,
-    labels: Annotated[Path | None, typer.Option(help="CSV with path,label; paths relative to PATH.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Table with a column of file names and one of labels.")] = None,
+    columns: Annotated[str, typer.Option(help="Columns of --labels, as path=A,label=B. Default: recognized.")] = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
 ) -> None:
@@ -107,7 +108,8 @@ def folder(
 
     workspace = Workspace.find()
     options = FetchOptions(min_side=min_side, max_bytes=max_bytes)
-    finish(workspace, collect_folder(workspace, path, FolderOptions(category, label_from_folder, labels), options))
+    local = FolderOptions(category, label_from_folder, labels, columns=columns)
+    finish(workspace, collect_folder(workspace, path, local, options))
 
 
 @app.command()

@@ -1,8 +1,7 @@
-"""List, label and read local images; read label files."""
+"""List, label and read local images."""
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -10,6 +9,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.files.folder_options import FolderOptions
+from fototeca.collect.files.label_files import read_labels
 from fototeca.collect.http.responses import FetchError
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
@@ -41,7 +41,7 @@ def list_local_images(
     names = sorted(name for name in all_names if _suffix(name) in SUFFIXES)
     if not names:
         raise FototecaError(f"{path} has no images", f"supported file types: {' '.join(sorted(SUFFIXES))}")
-    label_by_name = _find_labels(names, options, settings)
+    label_by_name = _find_labels(names, options, settings, passed_over)
     for other in all_names:
         if _suffix(other) not in SUFFIXES:
             passed_over.add(_suffix(other).removeprefix(".") or "no-ending", other)
@@ -88,14 +88,14 @@ def _suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
-def _find_labels(names: list[str], options: FolderOptions, settings: Settings) -> dict[str, str]:
+def _find_labels(names: list[str], options: FolderOptions, settings: Settings, passed_over: PassedOver) -> dict[str, str]:
     if options.category:
         return dict.fromkeys(names, settings.check(options.category))
     if options.label_from_folder:
         label_by_name = {name: to_nfc(PurePosixPath(name).parent.name) for name in names}
         _check_categories(label_by_name.values(), settings, "folders", "rename the folders or add categories to fototeca.toml")
         return label_by_name
-    return _read_labels(options.labels, settings, names) if options.labels else {}
+    return read_labels(names, options, settings, passed_over) if options.labels else {}
 
 
 def _check_categories(labels: Iterable[str], settings: Settings, subject: str, hint: str) -> None:
@@ -105,33 +105,6 @@ def _check_categories(labels: Iterable[str], settings: Settings, subject: str, h
     if unknown:
         listed = ", ".join(repr(name) for name in unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
         raise FototecaError(f"{subject} name unknown categories: {listed}", f"{hint}; it has: {', '.join(settings.names[:10])}")
-
-
-def _read_labels(file: Path, settings: Settings, names: list[str]) -> dict[str, str]:
-    """Return the labels of a CSV file by path relative to the folder. FototecaError if no path is an image there."""
-    rows = read_csv(file, ("path", "label"))
-    labels = {row["path"].replace("\\", "/").removeprefix("./"): to_nfc(row["label"].strip()) for row in rows}
-    _check_categories(labels.values(), settings, file.name, "fix the file or add categories to fototeca.toml")
-    missing = sorted(labels.keys() - set(names))
-    if len(missing) == len(labels):
-        raise FototecaError(f"none of the paths in {file} exists (first: {missing[0]})", "write paths relative to the folder")
-    return {path: settings.check_label(label) for path, label in labels.items()}
-
-
-def read_csv(file: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Return the rows of a CSV file. FototecaError if it cannot be read, lacks one of `columns` or has no rows."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle)
-            missing = [column for column in columns if column not in (reader.fieldnames or ())]
-            if missing:
-                raise FototecaError(f"{file} has no column {missing[0]!r}", f"its first line must have: {','.join(columns)}")
-            rows = [{key: value or "" for key, value in row.items() if key} for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FototecaError(f"{file} cannot be read: {error}", "give a CSV file in UTF-8") from None
-    if not rows:
-        raise FototecaError(f"{file} has no rows", "add one row per image")
-    return rows
 
 
 def read_local_file(url: str, max_bytes: int) -> bytes:
