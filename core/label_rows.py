@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
-from fototeca.core.class_mapping import category_spellings, normalize_category
+from fototeca.core.class_mapping import category_spellings, find_category
 from fototeca.core.file_index import NO_MATCH, FileMatch
 from fototeca.core.label_columns import ONE_HOT, Columns, plain_text
 from fototeca.core.results import Result
@@ -116,7 +116,7 @@ class Classes:
                 return self._mapping[key]
         if text in self.settings.names or self.is_rejection(text):
             return text
-        return self._spellings.get(normalize_category(text), "")
+        return find_category(text, self._spellings)
 
     def is_rejection(self, label: str) -> bool:
         """Return True for `reject` and `reject:REASON`, unless a category has that name."""

@@ -43,6 +43,8 @@ class Settings:
     target: int
     contact: str
     categories: tuple[Category, ...]
+    mirror: bool = True
+    """False: a mirrored or turned image is another class or wrong, as with text and arrows."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,14 +79,17 @@ def read_settings(path: Path) -> Settings:
     categories = tuple(_read_category(path, name, table) for name, table in tables.items())
     task = dataset.get("task", "single")
     target = dataset.get("target", 150)
+    mirror = dataset.get("mirror", True)
     if task not in ("single", "multi"):
         raise FototecaError(f"{path}: task is {task!r}", 'write task = "single" or task = "multi"')
     if not isinstance(target, int) or isinstance(target, bool) or target < 1:
         raise FototecaError(f"{path}: target is {target!r}", "write a whole number above 0")
+    if not isinstance(mirror, bool):
+        raise FototecaError(f"{path}: mirror is {mirror!r}", "write mirror = true or mirror = false")
     if len({category.name for category in categories}) < max(len(categories), 1):
         raise FototecaError(f"{path} has no categories, or one of them twice", "write one table per category: [categories.NAME]")
     name = check_name(dataset.get("name", path.parent.name), "dataset")
-    return Settings(name, task, target, dataset.get("contact", ""), categories)
+    return Settings(name, task, target, dataset.get("contact", ""), categories, mirror)
 
 
 def _tables(path: Path, document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:  # dataset, categories
@@ -93,7 +98,7 @@ def _tables(path: Path, document: dict[str, Any]) -> tuple[dict[str, Any], dict[
         raise FototecaError(
             f"{path}: dataset or categories is not a table", "write [dataset], and [categories.NAME] per category"
         )
-    for table, known in ((document, ("dataset", "categories")), (dataset, ("name", "task", "target", "contact"))):
+    for table, known in ((document, ("dataset", "categories")), (dataset, ("name", "task", "target", "contact", "mirror"))):
         if unknown := sorted(table.keys() - {*known}):
             raise FototecaError(f"{path}: unknown key {unknown[0]!r}", f"known keys: {', '.join(known)}")
     if no_text := [name for name in ("name", "contact") if not isinstance(dataset.get(name, ""), str)]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from fototeca.collect.http.options import FetchOptions
     from fototeca.collect.ingest.summary import CollectSummary
     from fototeca.collect.status import WorkspaceStatus
-    from fototeca.curate.duplicates.dedup import DedupResult
     from fototeca.curate.duplicates.listing import MemberRow
+    from fototeca.curate.duplicates.results import DedupResult
     from fototeca.curate.label_issues.find import LabelIssue
     from fototeca.curate.quality.checks import QualityIssue
     from fototeca.curate.versions.freeze import FreezeResult
@@ -71,6 +71,13 @@ class Workspace(WorkspacePaths):
         category: str = "",
         labels: Path | str | None = None,
         columns: str = "",
+        exclude: Sequence[str] = (),
+        mapping: Path | str | None = None,
+        keep_splits: bool = False,
+        group_by: str = "",
+        source_name: str = "",
+        license: str = "",
+        author: str = "",
         options: FetchOptions | None = None,
     ) -> CollectSummary:
         """Add the images of a folder, an archive or one file.
@@ -81,13 +88,32 @@ class Workspace(WorkspacePaths):
             category: the category of all images.
             labels: table with a column of file names and one of labels, or one-hot columns.
             columns: the columns of `labels`, as `path=A,label=B`; by default recognized.
+            exclude: patterns of files to pass over, as in a .gitignore file.
+            mapping: TOML file with the category of each folder, or of each class of `labels`.
+            keep_splits: keep the splits of the folders or of `labels` at the next freeze.
+            group_by: what shares a split: a column of `labels`, "folder", a regular expression with one group, or "exif-time".
+            source_name: name of the source in manifests.
+            license: SPDX id, name or URL of the license.
+            author: author of the images.
             options: smallest side, largest file and other limits.
         """
         from fototeca.collect.files.folder_options import FolderOptions
         from fototeca.collect.http.options import FetchOptions
         from fototeca.collect.ingest.folder import collect_folder
 
-        folder_options = FolderOptions(category, label_from_folder, Path(labels) if labels is not None else None, columns=columns)
+        folder_options = FolderOptions(
+            category,
+            label_from_folder,
+            Path(labels) if labels is not None else None,
+            Path(mapping) if mapping is not None else None,
+            columns=columns,
+            exclude=tuple(exclude),
+            keep_splits=keep_splits,
+            group_by=group_by,
+            source_name=source_name,
+            license=license,
+            author=author,
+        )
         return collect_folder(self, Path(path), folder_options, options or FetchOptions())
 
     def collect_urls(self, file: Path | str, *, category: str = "", options: FetchOptions | None = None) -> CollectSummary:
@@ -183,22 +209,37 @@ class Workspace(WorkspacePaths):
         return reject_images(self, image_ids, reason, comment=comment)
 
     def restore(self, image_ids: Sequence[str], *, comment: str = "") -> list[Decision]:
-        """Bring back rejected images and images set aside as duplicates."""
-        from fototeca.curate.labels.decisions import restore_images
+        """Bring back rejected images and images set aside as duplicates.
+
+        An image that was set aside is thereby declared to be no copy of the image that pushed it out, as by `apart`.
+        """
+        from fototeca.curate.review.apart import restore_images
 
         return restore_images(self, image_ids, comment=comment)
 
-    def freeze(self, *, seed: int | None = None, ratios: str | None = None, note: str = "") -> FreezeResult:
+    def apart(self, image_ids: Sequence[str], *, comment: str = "") -> list[Decision]:
+        """Declare images to be no copies of each other, for every search to come; their groups and splits follow at once.
+
+        Unique prefixes of ids suffice. Returns one decision for each pair that was not declared before.
+        """
+        from fototeca.curate.review.apart import declare_apart
+
+        return declare_apart(self, image_ids, comment=comment)
+
+    def freeze(
+        self, *, seed: int | None = None, ratios: str | None = None, note: str = "", leave_out: Sequence[str] = ()
+    ) -> FreezeResult:
         """Write the next version, `manifests/vNNN.csv`; nothing is written if it would equal the last one.
 
         Args:
             seed: of the split; by default that of the last version, else 0.
             ratios: percentages of train, val and test, such as "70/10/20".
             note: a remark stored with the version.
+            leave_out: categories that this version shall not have.
         """
         from fototeca.curate.versions.freeze import freeze_version
 
-        return freeze_version(self, seed=seed, ratios=ratios, note=note)
+        return freeze_version(self, seed=seed, ratios=ratios, note=note, leave_out=leave_out)
 
     def manifest(self, version: str = "latest") -> Manifest:
         """Read a frozen version: "v001", or "latest"."""
@@ -218,18 +259,20 @@ class Workspace(WorkspacePaths):
 
         return verify_version(self, version)
 
-    def export(self, version: str, folder: Path | str, format: str, *, copy: bool = False) -> Path:
+    def export(self, version: str, folder: Path | str, format: str, *, copy: bool = False, normalise: bool | None = None) -> Path:
         """Export a version to the layout of another tool and return the folder.
 
         Args:
             version: "v001", or "latest".
             folder: new or empty.
-            format: "imagefolder", "huggingface", "croissant" or "coco".
+            format: "imagefolder", "huggingface", "croissant", "coco" or "webdataset".
             copy: copy the files instead of linking them.
+            normalise: write images that reading changes as the models saw them; by default for the formats whose readers
+                expect it (imagefolder, huggingface, webdataset).
         """
         from fototeca.curate.export.formats import export_version
 
-        return export_version(self, version, Path(folder), format, copy=copy)
+        return export_version(self, version, Path(folder), format, copy=copy, normalise=normalise)
 
     def train(self, config: TrainConfig, *, resume: bool = True) -> Run:
         """Train a model on `config.manifest`; see `ft.train`."""

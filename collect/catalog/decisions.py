@@ -62,10 +62,16 @@ class Decisions(Repository):
         return replace(decision, decision_id=cursor.lastrowid or 0)
 
     def all(self, image_id: str | None = None) -> list[Decision]:
-        """Return the decisions about one image or about all, oldest first."""
+        """Return the decisions about one image or about all, oldest first. An `apart` decision is about both its images."""
         rows = self._sql.execute(
-            f"SELECT {_COLUMNS} FROM decisions WHERE ? IS NULL OR image_id = ? ORDER BY decision_id", (image_id, image_id)
+            f"SELECT {_COLUMNS} FROM decisions WHERE ? IS NULL OR image_id = ? OR other_image_id = ? ORDER BY decision_id",
+            (image_id, image_id, image_id),
         )
+        return [Decision(**row) for row in rows]
+
+    def all_apart(self) -> list[Decision]:
+        """Return the `apart` decisions, undone ones and undos included, oldest first."""
+        rows = self._sql.execute(f"SELECT {_COLUMNS} FROM decisions WHERE action = 'apart' ORDER BY decision_id")
         return [Decision(**row) for row in rows]
 
     def get(self, decision_id: int) -> Decision | None:

@@ -195,13 +195,28 @@ class ImageRow:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """An image's place in a duplicate group. `reason` and `distance` (bits): how it matches its group."""
+    """An image's place in a duplicate group. `reason` (view), `distance` (bits) and `kind` of tie: how it matches its group."""
 
     image_id: str
     group_id: str
     is_representative: bool
     reason: str
     distance: float
+    kind: str = "copy"
+
+
+@dataclass(frozen=True)
+class TieRow:
+    """Two images that are alike without one being set aside for the other; `a` is the smaller id.
+
+    `kind`: kind of tie, as `curate.duplicates` names it. `is_linked`: the two must share a split; False for the images of a fixed
+    camera or of one template, which could otherwise never be split.
+    """
+
+    a: str
+    b: str
+    kind: str
+    is_linked: bool
 
 
 @dataclass(frozen=True)

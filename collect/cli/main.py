@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from fototeca.collect.cli.hubs import app as hubs_app
-from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, finish
+from fototeca.collect.cli.options import (
+    AllowLoopback,
+    Concurrency,
+    Exclude,
+    GroupBy,
+    KeepSplits,
+    MaxBytes,
+    MaxPixels,
+    MinSide,
+    PerHost,
+    Timeout,
+    finish,
+)
 from fototeca.collect.http.options import FetchOptions
 from fototeca.core.workspace import Workspace
 
@@ -44,6 +56,7 @@ def search(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count candidates, licenses and sizes; fetch no image.")] = False,
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
     concurrency: Concurrency = FetchOptions.concurrency,
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
@@ -56,7 +69,7 @@ def search(
     from fototeca.collect.search import SearchOptions, preview_search, search_sources
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
     options = SearchOptions(tuple(source), tuple(category or ()), limit, license_, headed, url)
     if dry_run:
         previews = {name: preview.to_json() for name, preview in preview_search(workspace, options, fetch).items()}
@@ -71,6 +84,7 @@ def urls(
     category: Annotated[str, typer.Option(help="Category of rows that name none.")] = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
     concurrency: Concurrency = FetchOptions.concurrency,
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
@@ -83,7 +97,7 @@ def urls(
     from fototeca.collect.ingest.url_list import collect_urls
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
     finish(workspace, collect_urls(workspace, file, category, fetch))
 
 
@@ -96,8 +110,18 @@ def folder(
     ] = False,
     labels: Annotated[Path | None, typer.Option(help="Table with a column of file names and one of labels.")] = None,
     columns: Annotated[str, typer.Option(help="Columns of --labels, as path=A,label=B. Default: recognized.")] = "",
+    map_file: Annotated[
+        Path | None, typer.Option("--map", help="Mapping file: the category of each folder, or of each class of --labels.")
+    ] = None,
+    keep_splits: KeepSplits = False,
+    group_by: GroupBy = "",
+    exclude: Exclude = None,
+    source_name: Annotated[str, typer.Option(help="Name of the source in manifests, one word.")] = "",
+    license_: Annotated[str, typer.Option("--license", help="License of the images: an SPDX id, a name or a URL.")] = "",
+    author: Annotated[str, typer.Option(help="Author of the images.")] = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
 ) -> None:
     """Collect local images; the files stay unchanged.
 
@@ -107,9 +131,21 @@ def folder(
     from fototeca.collect.ingest.folder import collect_folder
 
     workspace = Workspace.find()
-    options = FetchOptions(min_side=min_side, max_bytes=max_bytes)
-    local = FolderOptions(category, label_from_folder, labels, columns=columns)
-    finish(workspace, collect_folder(workspace, path, local, options))
+    options = FetchOptions(min_side=min_side, max_bytes=max_bytes, max_pixels=max_pixels)
+    folder_options = FolderOptions(
+        category,
+        label_from_folder,
+        labels,
+        map_file,
+        keep_splits=keep_splits,
+        group_by=group_by,
+        exclude=tuple(exclude or ()),
+        source_name=source_name,
+        license=license_,
+        columns=columns,
+        author=author,
+    )
+    finish(workspace, collect_folder(workspace, path, folder_options, options))
 
 
 @app.command()
@@ -119,6 +155,7 @@ def retry(
     ] = None,
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
     concurrency: Concurrency = FetchOptions.concurrency,
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
@@ -131,7 +168,7 @@ def retry(
     from fototeca.collect.ingest.pipeline import retry_candidates
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
     reasons = [word.strip() for text in reason or () for word in text.split(",") if word.strip()]
     finish(workspace, retry_candidates(workspace, reasons, fetch))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.core.class_mapping import read_mapping
@@ -26,7 +26,9 @@ ROW_REASONS: dict[RowOutcome, str] = {
 FILE_WITHOUT_ROW = "file-without-row"
 
 
-def read_labels(names: Sequence[str], options: FolderOptions, settings: Settings, passed_over: PassedOver) -> dict[str, str]:
+def read_labels(
+    names: Sequence[str], file_names: Mapping[str, str], options: FolderOptions, settings: Settings, passed_over: PassedOver
+) -> dict[str, str]:
     """Return the label of each file that the table `options.labels` names; rows without a label give an empty one.
 
     Files that the table does not name or labels in contradiction are left out. Every row that labels no file, and every file
@@ -34,6 +36,7 @@ def read_labels(names: Sequence[str], options: FolderOptions, settings: Settings
 
     Args:
         names: paths of the images, relative to their folder.
+        file_names: original names of files that were extracted from an archive under another one.
         options: table of labels, its columns, and the mapping of its classes.
         settings: categories of the workspace.
         passed_over: counts rows and files.
@@ -43,7 +46,7 @@ def read_labels(names: Sequence[str], options: FolderOptions, settings: Settings
     """
     assert options.labels is not None
     mapping = read_mapping(options.mapping, settings) if options.mapping else {}
-    index = FileIndex((name, name) for name in names)
+    index = FileIndex((each, name) for name in names for each in {name, file_names.get(name, name)})
     assignment = read_label_table(options.labels, index.find, Classes(settings, mapping), columns=options.columns)
     _count(assignment, options.labels.name, names, passed_over)
     unlabeled = {row.target: "" for row in assignment.of("no-label")}

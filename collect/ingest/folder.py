@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from fototeca.collect.files.archives import open_folder
+from fototeca.collect.files.exclude import Exclude
 from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.files.local_files import list_local_images
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.summary import CollectSummary
+from fototeca.core.console import notify
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 
@@ -26,7 +28,9 @@ def collect_folder(workspace: Workspace, path: Path, options: FolderOptions, fet
     Raises:
         FototecaError: `path` has no images, an archive is damaged, or a label is not a category of the workspace.
     """
-    with open_folder(workspace, path) as folder:
-        passed_over = PassedOver()
-        provenances = list_local_images(folder, options, workspace.settings, passed_over, name=path.name)
+    passed_over, exclude = PassedOver(), Exclude(options.exclude)
+    with open_folder(workspace, path, passed_over, exclude) as folder:
+        provenances = list_local_images(workspace, folder, options, passed_over, exclude, source=path)
+        for pattern in exclude.unused():
+            notify(f"fototeca: --exclude {pattern} matched no file")
         return ingest_provenances(workspace, provenances, fetch, total=len(provenances), local=True, passed_over=passed_over)

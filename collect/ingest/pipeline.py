@@ -14,6 +14,7 @@ from functools import partial
 from tqdm import tqdm
 
 from fototeca.collect.catalog import Actor, Candidate, CandidateState, Catalog, Edit, Provenance
+from fototeca.collect.catalog.provenance import file_name_of_url
 from fototeca.collect.files.local_files import LOCAL_SCHEME, local_path
 from fototeca.collect.http.client import Downloader
 from fototeca.collect.http.options import FetchOptions
@@ -115,6 +116,7 @@ class IngestPipeline:
             self._label(candidate.image_id, provenance)
             return 1
         if key in self._in_flight:
+            self.summary.already_known += 1
             self._in_flight[key].append(provenance)
             return 1
         self._in_flight[key] = [provenance]
@@ -159,7 +161,8 @@ class IngestPipeline:
                 self._label(result.image.image_id if result.image else None, place)
         self.targets.pending[provenance.category] -= 1
         reason = "duplicate" if state == "rejected" and result.state == "accepted" else result.reason
-        self.summary.counts[provenance.source, provenance.category, state, reason] += 1
+        name = provenance.file_name or file_name_of_url(provenance.url) or provenance.url
+        self.summary.count(provenance.source, provenance.category, state, reason, name)
         return 1
 
     def _record_restored(self, provenance: Provenance, candidate: Candidate, result: ProcessResult) -> int:

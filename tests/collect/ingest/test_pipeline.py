@@ -104,6 +104,17 @@ def test_retry_includes_rejected_candidates_if_their_reason_is_given(workspace: 
     assert workspace_status(workspace).categories["fox"].rejected == {}
 
 
+def test_every_line_of_a_list_is_counted(workspace: Workspace) -> None:
+    """A URL that the list repeats is known by then; what is not accepted is named."""
+    with serve(lambda request: StubResponse(status=404) if "gone" in request.path else serve_images(request)) as site:
+        urls = [f"{site.base}/{name}" for name in ("1.jpg", "1.jpg", "gone%20too.jpg", "1.jpg", "2.jpg")]
+        summary = ingest_provenances(workspace, [Provenance(url, "urls", "fox") for url in urls], LOCAL)
+    assert (summary.candidates, summary.already_known, summary.accepted) == (5, 2, 2)
+    assert "  failed http-404: 1 (gone too.jpg)" in summary.text()
+    with Catalog.open(workspace) as catalog:
+        assert sorted(catalog.provenance.file_names().values()) == ["1.jpg", "2.jpg"]
+
+
 def test_interrupted_retry_can_be_repeated(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unprocessed candidates keep state and reason; candidates found but never processed are retried too."""
     is_broken = threading.Event()
@@ -186,7 +197,7 @@ def test_repeated_archive_is_validated_again(workspace: Workspace, tmp_path: Pat
 
 
 def test_pipes_devices_and_oversized_files_are_recorded(workspace: Workspace, tmp_path: Path) -> None:
-    """A pipe or device is unreadable; a file above the limit is not read to its end."""
+    """A pipe or device is passed over; a file above the limit is not read to its end."""
     (tmp_path / "photos").mkdir()
     os.mkfifo(tmp_path / "photos" / "a.jpg")
     (tmp_path / "photos" / "b.jpg").symlink_to("/dev/zero")
@@ -194,10 +205,11 @@ def test_pipes_devices_and_oversized_files_are_recorded(workspace: Workspace, tm
     (tmp_path / "photos" / "d.jpg").write_bytes(b"x" * 60_000)
     summary = collect_folder(workspace, tmp_path / "photos", FolderOptions("fox"), FetchOptions(max_bytes=50_000))
     assert {(row.state, row.reason): row.candidates for row in summary.counts} == {
-        ("failed", "unreadable"): 2,
         ("accepted", ""): 1,
         ("rejected", "too-large"): 1,
     }
+    assert [count.text() for count in summary.passed_over] == ["2 not-a-file: a.jpg, b.jpg"]
+    assert "  rejected too-large: 1 (d.jpg)" in summary.text()
 
 
 def test_interrupt_records_completed_downloads(workspace: Workspace) -> None:
@@ -229,10 +241,10 @@ def test_interrupt_records_completed_downloads(workspace: Workspace) -> None:
 def test_unexpected_error_fails_one_candidate_only(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug that one image triggers is recorded; the others are accepted."""
 
-    def accept_or_raise(workspace: Workspace, data: bytes, min_side: int) -> tuple[ImageRow, dict[str, float]]:
+    def accept_or_raise(workspace: Workspace, data: bytes, *limits: int) -> tuple[ImageRow, dict[str, float]]:
         if data == jpeg(2):
             raise KeyError("MPO")
-        return accept_image(workspace, data, min_side)
+        return accept_image(workspace, data, *limits)
 
     monkeypatch.setattr("fototeca.collect.ingest.process.accept_image", accept_or_raise)
     with serve(serve_images) as site:

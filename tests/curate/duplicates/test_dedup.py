@@ -19,13 +19,14 @@ from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.duplicates import dedup, find_known_duplicates
+from fototeca.curate.duplicates import DedupResult, dedup, find_known_duplicates
 from fototeca.curate.duplicates.clustering import name_groups
-from fototeca.curate.duplicates.listing import list_groups
+from fototeca.curate.duplicates.listing import groups_table, list_groups
 from fototeca.curate.duplicates.signatures import read_signatures
 from fototeca.curate.export.datasheet import known_issues
-from fototeca.curate.labels.decisions import label_images, reject_images, restore_images
+from fototeca.curate.labels.decisions import label_images, reject_images
 from fototeca.curate.manifest import read_manifest
+from fototeca.curate.review.apart import restore_images
 from fototeca.curate.review.queues import CONFLICT, list_review_items
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
@@ -104,6 +105,11 @@ def rows_by_group(workspace: Workspace) -> dict[str, list[dict[str, object]]]:
     return groups
 
 
+def counts(result: DedupResult) -> tuple[int, int, int]:
+    """Return the numbers of images, of groups and of images set aside."""
+    return result.images, result.groups, result.set_aside
+
+
 def test_edited_copies_are_grouped_and_unrelated_images_are_not(workspace: Workspace, tmp_path: Path) -> None:
     """Each edited copy joins its original with the transform as reason; unrelated images stay alone."""
     folder = tmp_path / "in"
@@ -116,7 +122,7 @@ def test_edited_copies_are_grouped_and_unrelated_images_are_not(workspace: Works
         edit(original).save(folder / f"{name}-copy.png")
     ids = store(workspace, folder)
     result = dedup(workspace)
-    assert result.to_json() == {"images": 12 + 2 * len(EDITS), "groups": len(EDITS), "set_aside": len(EDITS)}
+    assert counts(result) == (12 + 2 * len(EDITS), len(EDITS), len(EDITS))
     rows = {row["image_id"]: row for row in list_groups(workspace)}
     for name in EDITS:
         first, second = rows[ids[f"{name}-original.png"]], rows[ids[f"{name}-copy.png"]]
@@ -150,7 +156,7 @@ def test_flat_images_are_compared_by_color(workspace: Workspace, tmp_path: Path)
         Image.new("RGB", (200, 150), color).save(folder / f"{name}.png")
     Image.new("RGB", (100, 75), (251, 250, 249)).save(folder / "white-again.png")
     ids = store(workspace, folder)
-    assert dedup(workspace).to_json() == {"images": 4, "groups": 1, "set_aside": 1}
+    assert counts(dedup(workspace)) == (4, 1, 1)
     assert {row["image_id"] for row in list_groups(workspace)} == {ids["white.png"], ids["white-again.png"]}
 
 
@@ -184,14 +190,33 @@ def test_best_copy_is_the_representative(workspace: Workspace, tmp_path: Path) -
     dedup(workspace)
     assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [ids["b.png"]]
     with Catalog.open(workspace) as catalog:
-        catalog.decisions.add(ids["c.png"], Edit.relabel("b"), by=Actor.person("tester"))
+        catalog.decisions.add(ids["c.png"], Edit.relabel("a"), by=Actor.person("tester"))
     dedup(workspace)
+    assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [ids["b.png"]]
+
+
+def test_copy_under_another_label_is_not_set_aside(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The best image of each label stays for review; dedup and the list of groups state the conflict."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    original = photograph(5)
+    original.save(folder / "a.png")
+    original.resize((160, 120)).save(folder / "c.png")
+    original.resize((200, 150)).save(folder / "d.png")
+    ids = store(workspace, folder)
+    with Catalog.open(workspace) as catalog:
+        for name in ("c.png", "d.png"):
+            catalog.decisions.add(ids[name], Edit.relabel("b"), by=Actor.person("tester"))
+    dedup(workspace)
+    assert "1 group of copies spans several categories: a 1" in capsys.readouterr().err
     rows = list_groups(workspace)
-    assert [row["image_id"] for row in rows if row["kept"]] == [ids["b.png"]]
-    assert rows[0]["image_id"] == ids["b.png"], "the representative is listed first"
+    assert {row["image_id"] for row in rows if row["kept"]} == {ids["a.png"], ids["d.png"]}
+    assert "label conflict: a, b" in groups_table(rows)
     with Catalog.open(workspace) as catalog:
         conflicting = {item.image.image_id for item in list_review_items(catalog, ["a", "b"], {}) if CONFLICT in item.queues}
-    assert ids["b.png"] in conflicting, "the copies have different labels"
+    assert conflicting == {ids["a.png"]}, "the image that nobody reviewed"
 
 
 def test_less_compressed_copy_is_the_representative(workspace: Workspace, tmp_path: Path) -> None:
@@ -367,9 +392,9 @@ def test_keep_near_sets_aside_equal_pixels_only(workspace: Workspace, tmp_path: 
     original.save(folder / "b.bmp")
     original.resize((160, 120)).save(folder / "c.png")
     ids = store(workspace, folder)
-    assert dedup(workspace).to_json() == {"images": 3, "groups": 1, "set_aside": 2}
+    assert counts(dedup(workspace)) == (3, 1, 2)
     assert {row["reason"] for row in list_groups(workspace)} == {"best", "pixels", "near"}
-    assert dedup(workspace, keep_near=True).to_json() == {"images": 3, "groups": 1, "set_aside": 1}
+    assert counts(dedup(workspace, keep_near=True)) == (3, 1, 1)
     assert ids["c.png"] in {row["image_id"] for row in list_groups(workspace) if row["kept"]}
 
 
@@ -425,10 +450,11 @@ def test_dedup_and_groups_commands(workspace: Workspace, tmp_path: Path, fototec
     photograph(3).resize((160, 120)).save(folder / "b.png")
     store(workspace, folder)
     run = fototeca("curate", "dedup", "--json", cwd=workspace.root)
-    assert json.loads(run.stdout) == {"images": 2, "groups": 1, "set_aside": 1}  # type: ignore[attr-defined]
+    answer = json.loads(run.stdout)  # type: ignore[attr-defined]
+    assert {name: answer[name] for name in ("images", "groups", "set_aside")} == {"images": 2, "groups": 1, "set_aside": 1}
     fototeca("curate", "groups", "--csv", "g.csv", cwd=workspace.root)
     lines = (workspace.root / "g.csv").read_text().splitlines()
-    assert lines[0] == "image_id,group,kept,reason,distance,label,source"
+    assert lines[0] == "image_id,group,kept,reason,distance,label,source,file_name,kind"
     assert len(lines) == 3
     with pytest.raises(FototecaError) as error:
         dedup(workspace, threshold=40)

@@ -19,8 +19,8 @@ from fototeca.curate.labels.decisions import (
     list_decisions,
     make_edit,
     reject_images,
-    restore_images,
 )
+from fototeca.curate.review.apart import restore_images
 
 AddImages = Callable[..., list[str]]
 
