@@ -12,6 +12,7 @@ from typing import Literal
 from fototeca.collect.files.class_mapping import list_names
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
+from fototeca.core.label_columns import normalize_header
 
 SESSION_MINUTES = 30
 """Minutes without a photograph that end a session, unless `exif-time:MINUTES` states others."""
@@ -29,12 +30,12 @@ class GroupBy:
     minutes: int = SESSION_MINUTES
 
     @classmethod
-    def parse(cls, text: str, *, has_table: bool) -> GroupBy:
+    def parse(cls, text: str, columns: Sequence[str] = ()) -> GroupBy:
         """Parse `folder`, `exif-time`, `exif-time:MINUTES`, a regular expression with one group, or the name of a column.
 
         Args:
             text: value of the option; "" for none.
-            has_table: a table of labels is given, so that `text` may be a column.
+            columns: columns of the table of labels, if one is given.
 
         Raises:
             FototecaError: `text` is none of these.
@@ -45,7 +46,7 @@ class GroupBy:
             return cls("folder")
         if match := _EXIF.fullmatch(text):
             return cls("exif-time", minutes=int(match[1] or SESSION_MINUTES))
-        if "(" not in text and has_table:
+        if normalize_header(text) in map(normalize_header, columns) or ("(" not in text and columns):
             return cls("column", column=text)
         try:
             pattern = re.compile(text)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from fototeca.collect.files.dataset_splits import strip_split_folders
 
 _ROBOFLOW = re.compile(r"(.+)\.rf\.[0-9A-Za-z]+\.\w+")
 """`NAME_jpg.rf.HASH.jpg`, as Roboflow writes copies of `NAME.jpg`."""
@@ -41,3 +44,17 @@ def find_originals(folders: Mapping[str, str], scope: str) -> dict[str, str]:
         if (folder, name) in copied:
             originals[path] = f"{scope}/{folder}/{name}"
     return originals
+
+
+def original_of_url(url: str) -> str:
+    """Return the id of the original if a URL is that of an augmented copy: host, folders without splits, and name; else "".
+
+    Copies whose URLs differ in the folder of a split (`/train/`, `/test/`) have one original.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    *folders, last = unquote(parts.path, errors="replace").split("/")
+    name = original_name(last)
+    return "/".join([parts.netloc.rpartition("@")[2], *strip_split_folders(tuple(filter(None, folders))), name]) if name else ""

@@ -87,7 +87,7 @@ def find_split_facts(dataset: Dataset, options: FolderOptions, settings: Setting
         lambda column: {name: "+".join(sorted(set(values))) for name, values in table.values(column).items()} if table else {},
         lambda name: read_taken(dataset.folder / name),
     )
-    groups = group_images(GroupBy.parse(options.group_by, has_table=table is not None), dataset.names, facts)
+    groups = group_images(GroupBy.parse(options.group_by, table.headers if table else ()), dataset.names, facts)
     return SplitFacts(
         splits if options.keep_splits else {},
         {name: f"{dataset.scope}/{group}" for name, group in groups.items()},

@@ -37,6 +37,11 @@ class TableColumns:
         self._index = FileIndex((name, name) for name in names)
         self._columns = find_columns(self._table, lambda name: bool(self._index.find(name).targets), classes.knows, columns)
 
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """Headers of the columns."""
+        return self._table.columns
+
     def values(self, header: str) -> dict[str, list[str]]:
         """Return the values of a column for each image, in the order of the rows. FototecaError if the column is missing."""
         headers = [normalize_header(name) for name in self._table.columns]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 
 from tqdm import tqdm
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from fototeca.collect.catalog import Actor, Candidate, CandidateState, Catalog, Edit, Provenance
 from fototeca.collect.catalog.provenance import file_name_of_url
 from fototeca.collect.files.local_files import LOCAL_SCHEME, local_path
+from fototeca.collect.files.originals import original_of_url
 from fototeca.collect.http.client import Downloader
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.http.urls import candidate_key, host_key
@@ -108,6 +110,8 @@ class IngestPipeline:
     def _submit(self, provenance: Provenance, queues: HostQueues) -> int:
         """Record a provenance and queue its candidate; return 1 if nothing is left to do for it, else 0."""
         self.summary.candidates += 1
+        if self._downloader and not provenance.original and (original := original_of_url(provenance.url)):
+            provenance = replace(provenance, original=original)
         key = candidate_key(provenance.url) if self._downloader else self._local_key(provenance.url)
         candidate = self.catalog.candidates.add(provenance, key)
         is_open = candidate.state == "found" or self._downloader is None or candidate.candidate_id in self._retry_ids

@@ -70,7 +70,7 @@ def export_version(
         normalise = kind in NORMALISED if normalise is None else normalise
         export = Export(workspace, manifest, part, copy=copy, normalise=normalise)
         FORMATS[kind](export)
-        write_text(part / "DATASHEET.md", datasheet(workspace, manifest))
+        write_text(part / "DATASHEET.md", f"{datasheet(workspace, manifest)}\n{export.describe_files()}")
         part.replace(whole)
         if export.num_written:
             notify(f"{export.num_written} of {len(manifest.rows)} images were written as the models saw them, as PNG")

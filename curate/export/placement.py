@@ -54,6 +54,12 @@ class Export:
         self.copy, self.normalise = copy, normalise
         self.num_written = 0
 
+    def describe_files(self) -> str:
+        """Return the section of the datasheet about the files."""
+        written = f"{self.num_written} of {len(self.manifest.rows)} files were written as the models saw them: upright 8-bit sRGB"
+        changed = f" {written}, as PNG without metadata." if self.num_written else ""
+        return f"## Files\n\n`image_id` is the SHA-256 of the file as it was collected.{changed}\n"
+
     def place_all(
         self, folder_of: Callable[[ManifestRow], str], suffixes: Collection[str] = ()
     ) -> Iterator[tuple[ManifestRow, PlacedFile]]:

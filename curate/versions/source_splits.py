@@ -36,7 +36,7 @@ class SourceSplits:
     """Groups in several splits: group, splits, split (the resulting one), frozen (an image was frozen), image_ids."""
 
     missing: Mapping[str, tuple[SplitName, ...]] = field(default_factory=dict)
-    """Of val and test, those that no source gives to a category; categories that lack none are absent."""
+    """Of val and test, those that no source leaves a category, leaks resolved; categories that lack none are absent."""
 
     def encode(self, image_ids: Iterable[str]) -> str:
         """Return one character for each image in the order of their ids: 0 train, 1 val, 2 test, - none; "" if all have none."""
@@ -97,7 +97,9 @@ def resolve_source_splits(
             )
     counted = [image for image in images if image.status == "accepted" and given.get(image.image_id)]
     by_image = {image.image_id: _merge(given[image.image_id]) for image in counted}
-    return SourceSplits(by_group, by_image, tuple(leaks), _find_missing(counted, given))
+    resolved = {**by_group, **frozen_groups}
+    missing = _find_missing(counted, {image.image_id: resolved[group_of[image.image_id]] for image in counted})
+    return SourceSplits(by_group, by_image, tuple(leaks), missing)
 
 
 def _merge(splits: Collection[str]) -> SplitName:
@@ -105,12 +107,15 @@ def _merge(splits: Collection[str]) -> SplitName:
     return cast("SplitName", merge_splits(cast("Collection[SplitName]", splits)))
 
 
-def _find_missing(images: Sequence[ImageRow], given: Mapping[str, Collection[str]]) -> dict[str, tuple[SplitName, ...]]:
-    """Return for each category the splits other than train that no image with a source split has."""
+def _find_missing(images: Sequence[ImageRow], splits: Mapping[str, SplitName]) -> dict[str, tuple[SplitName, ...]]:
+    """Return for each category the splits other than train that none of its images has, leaks resolved.
+
+    `images`: those for which a source gives a split. `splits`: the split of their group.
+    """
     present: dict[str, set[str]] = defaultdict(set)
     for image in images:
         for label in image.label.split(LABEL_SEPARATOR):
-            present[label].update(given[image.image_id])
+            present[label].add(splits[image.image_id])
     lacking = {label: tuple(name for name in SPLITS if name not in {"train", *names}) for label, names in present.items()}
     return {label: names for label, names in sorted(lacking.items()) if names and label}
 

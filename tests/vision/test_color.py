@@ -189,6 +189,15 @@ def glyph(shift: int, color: tuple[int, int, int] = (255, 255, 255)) -> Image.Im
     return image
 
 
+@pytest.mark.parametrize("mode", ["LA", "P", "PA"])
+def test_white_glyphs_of_grey_and_palette_images(mode: str) -> None:
+    """Whatever holds the transparency."""
+    data = encoded(glyph(9).convert(mode), "TIFF" if mode == "PA" else "PNG")
+    picture, info = decode_with_info(data)
+    assert info.background == "black" and picture.getpixel((15, 30)) == (255, 255, 255)
+    all_readers_agree(data)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "TIFF"])
 def test_white_glyphs_are_composited_on_black(kind: str) -> None:
     """Glyphs at different places differ; the choice is recorded."""

@@ -93,6 +93,14 @@ def test_soft_links_are_resolved_inside(tmp_path: Path, make: Callable[..., Path
     }
 
 
+def test_names_that_begin_with_a_dot_and_a_slash(tmp_path: Path) -> None:
+    """As tar writes them for `tar -cf a.tar .`; they are shown without."""
+    path = tar_of(tmp_path / "a.tar", {"./cat/1.jpg": jpeg(1), "./cat/2.mp4": b"x"}, hard=[("./dog/1.jpg", "./cat/1.jpg")])
+    assert unpack(path, tmp_path / "out", passed_over := PassedOver()) == {}
+    assert passed_over.text() == ["1 video: cat/2.mp4"]
+    assert (tmp_path / "out" / "dog" / "1.jpg").read_bytes() == jpeg(1)
+
+
 def test_hard_links_are_files(tmp_path: Path) -> None:
     """As tar writes the second name of a file; the target is named from the top."""
     path = tar_of(tmp_path / "a.tar", {"store/1.jpg": jpeg(1)}, hard=[("dog/1.jpg", "store/1.jpg"), ("dog/2.jpg", "../up.jpg")])

@@ -10,10 +10,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from fototeca.collect.catalog import Catalog
@@ -176,6 +179,22 @@ def test_memory_is_bounded_by_a_row_group(tmp_path: Path) -> None:
     count, megabytes = map(int, done.stdout.split())
     assert count == 300
     assert megabytes < 100
+
+
+@settings(max_examples=20)
+@given(st.lists(st.sampled_from(["image", "empty", "url", "none"]), min_size=1, max_size=6))
+def test_every_row_is_taken_or_counted(kinds: list[str]) -> None:
+    """Rows without bytes are named by their number."""
+    values = {"image": {"bytes": jpeg(1), "path": "a.jpg"}, "empty": {"bytes": b"", "path": "b.jpg"}, "none": None}
+    column = [values.get(kind, {"bytes": None, "path": "https://a.org/1.jpg"}) for kind in ["image", *kinds]]
+    with TemporaryDirectory() as name:
+        path = Path(name) / "in.parquet"
+        path.write_bytes(file_of({"image": column}))
+        unpack(path, folder := Path(name) / "out", passed_over := PassedOver())
+        counts = {count.reason: count.count for count in passed_over.counts()}
+        assert sum(file.is_file() for file in folder.rglob("*")) == 1 + kinds.count("image")
+    expected = {"row-without-image": kinds.count("url") + kinds.count("none"), "empty": kinds.count("empty")}
+    assert counts == {reason: count for reason, count in expected.items() if count}
 
 
 def test_missing_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

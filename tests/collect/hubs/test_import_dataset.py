@@ -144,6 +144,26 @@ def test_augmented_copies_share_their_original(workspace: Workspace, hubs: Hubs)
     assert len(set(units.values())) == 3
 
 
+@pytest.mark.parametrize("hub", ["kaggle", "zenodo", "roboflow"])
+def test_splits_and_groups_of_a_dataset(workspace: Workspace, hubs: Hubs, hub: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The splits are offered, and kept on request in the same download; groups are those of this dataset."""
+    names = ["train/cat/p1_a.jpg", "train/cat/p1_b.jpg", "valid/dog/p2_a.jpg", "test/cat/p2_b.jpg", "test/birds/p3_a.jpg"]
+    hubs.archive = zipped({name: jpeg(20 + number) for number, name in enumerate(names)})
+    file = propose(workspace, hub)
+    import_dataset(workspace, hub, REFS[hub], FolderOptions(mapping=file), LOCAL)
+    line = "the dataset brings its own splits: 2 train, 1 val, 1 test"
+    assert f"{line}; they are not used; --keep-splits keeps them" in capfd.readouterr().err
+    use = FolderOptions(mapping=file, keep_splits=True, group_by=r"/(p\d)_")
+    import_dataset(workspace, hub, REFS[hub], use, LOCAL)
+    assert f"{line}; they apply at the next freeze" in capfd.readouterr().err
+    with Catalog.open(workspace) as catalog:
+        places = [place for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id)]
+    assert sorted(place.split for place in places) == ["test", "train", "train", "val"]
+    groups = {place.split_group for place in places}
+    assert len(groups) == 2
+    assert all(group.startswith(f"{hub}/") and group.endswith(("/p1", "/p2")) for group in groups)
+
+
 @pytest.mark.parametrize(
     ("ref", "version"),
     [

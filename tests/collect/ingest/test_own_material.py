@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from fototeca.collect.catalog import Catalog, Provenance
+from fototeca.collect.files.class_mapping import find_class_folders, map_folders
 from fototeca.collect.files.dataset_splits import find_splits, parse_split
 from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.files.group_by import GroupBy, find_sessions
@@ -24,13 +25,18 @@ from fototeca.collect.files.originals import find_originals, original_name
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.ingest.summary import CollectSummary
+from fototeca.collect.ingest.url_list import collect_urls
 from fototeca.collect.status import write_attribution
 from fototeca.core.errors import FototecaError
+from fototeca.core.passed_over import PassedOver
+from fototeca.core.settings import Category, Settings
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
+from tests.servers import ReceivedRequest, StubResponse, jpeg, serve
 
 SMALL = FetchOptions(min_side=8)
+PETS = Settings("pets", "single", 10, "", (Category("cat", ("cat",)), Category("dog", ("perro",))))
 
 
 @pytest.fixture
@@ -250,11 +256,11 @@ def test_split_and_group_columns_of_a_table(pets: Workspace, tmp_path: Path) -> 
     table = tmp_path / "labels.csv"
     with table.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("path", "label", "Split", "Patient ID"))
+        writer.writerow(("path", "label", "Split", "Patient (ID)"))
         for number in range(12):
             split = ("train", "Validation", "test")[number // 4]
             writer.writerow((f"{number}.png", ("cat", "dog")[number % 2], split, f"P{number // 2}"))
-    collect(pets, folder, labels=table, keep_splits=True, group_by="Patient ID")
+    collect(pets, folder, labels=table, keep_splits=True, group_by="patient (id)")
     found = places(pets)
     assert [found[f"{number}.png"].split for number in (0, 4, 8)] == ["train", "val", "test"]
     assert found["0.png"].split_group == found["1.png"].split_group != found["2.png"].split_group
@@ -294,6 +300,18 @@ def test_group_by_time_of_the_photograph(pets: Workspace, tmp_path: Path) -> Non
     assert groups == ["in/session 2024-05-01T10:00:00"] * 3 + [""]
 
 
+def test_copy_in_train_and_test_is_a_leak(pets: Workspace, tmp_path: Path) -> None:
+    """The same bytes in two splits are one image, which is in test."""
+    names = [f"{split}/{label}/{number}.png" for split in ("train", "test") for label in ("cat", "dog") for number in range(5)]
+    folder = draw(tmp_path / "in", names)
+    (folder / "train/cat/copy.png").write_bytes((folder / "test/cat/0.png").read_bytes())
+    collect(pets, folder, label_from_folder=True, keep_splits=True)
+    manifest = freeze_version(pets).manifest
+    (leak,) = manifest.leaks
+    assert (leak["splits"], leak["split"], len(leak["image_ids"])) == (["train", "test"], "test", 1)
+    assert next(row.split for row in manifest.rows if row.image_id in leak["image_ids"]) == "test"
+
+
 @given(st.lists(st.datetimes(min_value=None).map(lambda time: time.replace(microsecond=0)), max_size=20), st.integers(0, 600))
 def test_sessions_are_separated_by_pauses(times: list[object], minutes: int) -> None:
     """Neighbours in time share a session exactly if at most `minutes` minutes lie between them."""
@@ -312,7 +330,7 @@ def test_sessions_are_separated_by_pauses(times: list[object], minutes: int) -> 
 def test_invalid_group_by(text: str, message: str) -> None:
     """The error names the forms that are valid."""
     with pytest.raises(FototecaError, match=message) as refused:
-        GroupBy.parse(text, has_table=False)
+        GroupBy.parse(text)
     assert "exif-time" in refused.value.hint
 
 
@@ -352,6 +370,25 @@ def test_groups_of_two_datasets_do_not_mix_unless_they_have_one_source_name(pets
 def test_names_of_augmented_copies(name: str, original: str) -> None:
     """Roboflow's and Augmentor's; no other name."""
     assert original_name(name) == original
+
+
+def test_augmented_copies_of_a_list_of_urls(pets: Workspace, tmp_path: Path) -> None:
+    """Copies in the folders of two splits have one original; equal names of other folders have another."""
+    paths = ["train/cat/a_jpg.rf.01.jpg", "test/cat/a_jpg.rf.02.jpg", "train/dog/a_jpg.rf.03.jpg", "train/cat/a.jpg"]
+
+    def respond(request: ReceivedRequest) -> StubResponse:
+        path = request.path.removeprefix("/set/")
+        return StubResponse(jpeg(paths.index(path)), "image/jpeg") if path in paths else StubResponse(status=404)
+
+    with serve(respond) as site:
+        file = tmp_path / "list.csv"
+        file.write_text("url,category\n" + "".join(f"{site.base}/set/{path},cat\n" for path in paths))
+        options = FetchOptions(allow_loopback=True, min_side=8)
+        assert collect_urls(pets, file, "", options).accepted == 4
+        host = site.base.partition("//")[2]
+    with Catalog.open(pets) as catalog:
+        originals = [row.original for row in catalog.provenance.of_images_until("9999")]
+    assert sorted(originals) == ["", f"{host}/set/cat/a", f"{host}/set/cat/a", f"{host}/set/dog/a"]
 
 
 def test_original_beside_its_copies_is_one_of_them() -> None:
@@ -417,3 +454,22 @@ def test_own_license_reference(pets: Workspace, tmp_path: Path) -> None:
     """SPDX's form for licenses that are not on its list."""
     collect(pets, draw(tmp_path / "in", ["cat/a.png"]), category="cat", license="LicenseRef-Clinic-2024")
     assert [place.license for place in places(pets).values()] == ["LicenseRef-Clinic-2024"]
+
+
+NAMES = st.sampled_from(["cat", "Cats", "dog", "train", "test", "misc", "a", "b", "perros"])
+
+
+@given(
+    st.lists(st.lists(NAMES, max_size=4).map(lambda parts: "/".join([*parts, "x.png"])), max_size=12),
+    st.dictionaries(st.lists(NAMES, min_size=1, max_size=2).map("/".join), st.sampled_from(["", "cat", "dog"])),
+)
+def test_every_image_is_mapped_or_counted(paths: list[str], mapping: dict[str, str]) -> None:
+    """Whatever the tree and the mapping: images with a category and images passed over add up."""
+    folders = find_class_folders([f"{number}{path}" for number, path in enumerate(paths)], PETS)
+    counter = PassedOver()
+    try:
+        included = map_folders(folders, mapping, Path("map.toml"), counter)
+    except FototecaError:
+        included = {}
+    assert len(included) + counter.total == len(folders)
+    assert set(included.values()) <= set(mapping.values()) - {""}

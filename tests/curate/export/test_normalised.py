@@ -143,6 +143,8 @@ def test_torchvision_reads_what_the_models_saw(collected: tuple[Workspace, Manif
                 assert is_stored or (not file.getexif() and not file.info.keys() - {"transparency"})
             count += 1
     assert count == len(rows)
+    text = (tmp_path / "out" / "DATASHEET.md").read_text(encoding="utf-8")
+    assert "14 of 20 files were written as the models saw them" in text
 
 
 @pytest.mark.parametrize("kind", ["huggingface", "croissant", "coco"])
