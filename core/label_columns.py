@@ -168,7 +168,7 @@ def _find_one_hot(table: Table, rows: Sequence[TableRow], path: int, is_category
         if index == path:
             continue
         cells = {plain_text(text_of(row.cells[index])) for row in rows if not row.is_empty}
-        if cells <= ONE_HOT.keys() and cells != {""}:
+        if cells <= ONE_HOT.keys() and (cells != {""} or is_category(name)):
             found.append((index, name))
             has_category |= is_category(name)
         elif is_category(name):

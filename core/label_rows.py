@@ -135,6 +135,19 @@ class Classes:
             return tuple(_parts(text, self._joined_by(text))) if text else ()
         return tuple(_parts(text, LABEL_SEPARATOR))
 
+    def join(self, names: Sequence[str]) -> tuple[str, RowOutcome]:
+        """Return the label that class names make together, and whether it can be applied."""
+        if not names:
+            return "", "no-label"
+        labels = {label for name in names if (label := self.find(name))}
+        rejections = {label for label in labels if self.is_rejection(label)}
+        categories = {name for label in labels - rejections for name in label.split(LABEL_SEPARATOR)}
+        if not labels:
+            return "", "other-class"
+        if len(rejections) + bool(categories) > 1 or (len(categories) > 1 and self.settings.task == "single"):
+            return "", "conflicting"
+        return LABEL_SEPARATOR.join(sorted(rejections or categories)), "applied"
+
     def _joined_by(self, text: str) -> str:
         """Return `;` or `,` if it joins several known classes, else ""."""
         if self.find(text) or to_nfc(text) in self._mapping:
@@ -244,18 +257,10 @@ def _look_up(row: LabelRow, match: FileMatch, classes: Classes) -> LabelledRow:
 
 def _label_of(row: LabelRow, classes: Classes) -> tuple[str, RowOutcome, str]:
     """Return label, outcome and detail of a row whose file is known."""
-    if not row.classes:
-        is_stated = row.is_none_meant and classes.settings.task == "multi"
-        return "", "applied" if is_stated else "no-label", ""
-    labels = {label for name in row.classes if (label := classes.find(name))}
-    rejections = {label for label in labels if classes.is_rejection(label)}
-    categories = {name for label in labels - rejections for name in label.split(LABEL_SEPARATOR)}
-    written = ", ".join(row.classes)
-    if not labels:
-        return "", "other-class", written
-    if len(rejections) + bool(categories) > 1 or (len(categories) > 1 and classes.settings.task == "single"):
-        return "", "conflicting", written
-    return LABEL_SEPARATOR.join(sorted(rejections or categories)), "applied", ""
+    if not row.classes and row.is_none_meant and classes.settings.task == "multi":
+        return "", "applied", ""
+    label, outcome = classes.join(row.classes)
+    return label, outcome, "" if outcome in ("applied", "no-label") else ", ".join(row.classes)
 
 
 def _unite(target: str, indices: list[int], rows: list[LabelledRow], labels: dict[str, str], classes: Classes) -> None:

@@ -70,6 +70,7 @@ class Workspace(WorkspacePaths):
         label_from_folder: bool = False,
         category: str = "",
         labels: Path | str | None = None,
+        columns: str = "",
         exclude: Sequence[str] = (),
         mapping: Path | str | None = None,
         keep_splits: bool = False,
@@ -85,7 +86,8 @@ class Workspace(WorkspacePaths):
             path: folder (searched with its subfolders), archive or image.
             label_from_folder: the name of the folder of an image is its category.
             category: the category of all images.
-            labels: CSV file with a row per image.
+            labels: table with a column of file names and one of labels, or one-hot columns.
+            columns: the columns of `labels`, as `path=A,label=B`; by default recognized.
             exclude: patterns of files to pass over, as in a .gitignore file.
             mapping: TOML file with the category of each folder, or of each class of `labels`.
             keep_splits: keep the splits of the folders or of `labels` at the next freeze.
@@ -104,6 +106,7 @@ class Workspace(WorkspacePaths):
             label_from_folder,
             Path(labels) if labels is not None else None,
             Path(mapping) if mapping is not None else None,
+            columns=columns,
             exclude=tuple(exclude),
             keep_splits=keep_splits,
             group_by=group_by,

@@ -113,7 +113,8 @@ def folder(
     label_from_folder: Annotated[
         bool, typer.Option("--label-from-folder", help="Use the name of an image's folder as its category.")
     ] = False,
-    labels: Annotated[Path | None, typer.Option(help="CSV with path,label; paths relative to PATH.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Table with a column of file names and one of labels.")] = None,
+    columns: Annotated[str, typer.Option(help="Columns of --labels, as path=A,label=B. Default: recognized.")] = "",
     map_file: Annotated[
         Path | None, typer.Option("--map", help="Mapping file: the category of each folder, or of each class of --labels.")
     ] = None,
@@ -146,6 +147,7 @@ def folder(
         exclude=tuple(exclude or ()),
         source_name=source_name,
         license=license_,
+        columns=columns,
         author=author,
     )
     finish(workspace, collect_folder(workspace, path, folder_options, options))

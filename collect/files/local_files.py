@@ -1,10 +1,9 @@
-"""List, label and read local images; read label files."""
+"""List, label and read local images."""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
@@ -13,12 +12,12 @@ from fototeca.collect.files.archives import OpenFolder
 from fototeca.collect.files.extraction import strip_archive_suffix
 from fototeca.collect.files.folder_labels import label_from_folders
 from fototeca.collect.files.folder_options import FolderOptions
+from fototeca.collect.files.label_files import read_labels
 from fototeca.collect.files.split_facts import Dataset, find_split_facts
 from fototeca.collect.http.responses import FetchError
 from fototeca.collect.rights import state_rights
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
-from fototeca.core.settings import LABEL_SEPARATOR, Settings, to_nfc
 from fototeca.core.workspace import Workspace
 from fototeca.vision.image_files import find_images
 
@@ -56,7 +55,7 @@ def list_local_images(
     names = find_images(path, passed_over, is_excluded=exclude, used=used)
     if not names:
         raise no_images_error(name, passed_over)
-    label_by_name = _find_labels(workspace, names, options, source, passed_over)
+    label_by_name = _find_labels(workspace, folder, names, options, source, passed_over)
     base = path.resolve() if path.is_dir() else path.resolve().parent
     query = decode_file_name(name)
     chosen = [file for file in names if file in label_by_name or not options.has_labels]
@@ -102,51 +101,20 @@ def decode_file_name(name: str) -> str:
 
 
 def _find_labels(
-    workspace: Workspace, names: list[str], options: FolderOptions, source: Path, passed_over: PassedOver
+    workspace: Workspace,
+    folder: OpenFolder,
+    names: list[str],
+    options: FolderOptions,
+    source: Path,
+    passed_over: PassedOver,
 ) -> dict[str, str]:
     if options.category:
         return dict.fromkeys(names, workspace.settings.check(options.category))
     if options.labels is not None:
-        return _read_labels(options.labels, workspace.settings, names)
+        return read_labels(names, folder.file_names, options, workspace.settings, passed_over)
     if options.has_labels:
         return label_from_folders(workspace, names, source, options.mapping, passed_over)
     return {}
-
-
-def _check_categories(labels: Iterable[str], settings: Settings, subject: str, hint: str) -> None:
-    """Raise FototecaError for unknown categories. An empty label is valid only in a multi-label task."""
-    used = {label for joined in labels for label in joined.split(LABEL_SEPARATOR) if joined or settings.task == "single"}
-    unknown = sorted(used - set(settings.names))
-    if unknown:
-        listed = ", ".join(repr(name) for name in unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
-        raise FototecaError(f"{subject} name unknown categories: {listed}", f"{hint}; it has: {', '.join(settings.names[:10])}")
-
-
-def _read_labels(file: Path, settings: Settings, names: list[str]) -> dict[str, str]:
-    """Return the labels of a CSV file by path relative to the folder. FototecaError if no path is an image there."""
-    rows = read_csv(file, ("path", "label"))
-    labels = {row["path"].replace("\\", "/").removeprefix("./"): to_nfc(row["label"].strip()) for row in rows}
-    _check_categories(labels.values(), settings, file.name, "fix the file or add categories to fototeca.toml")
-    missing = sorted(labels.keys() - set(names))
-    if len(missing) == len(labels):
-        raise FototecaError(f"none of the paths in {file} exists (first: {missing[0]})", "write paths relative to the folder")
-    return {path: settings.check_label(label) for path, label in labels.items()}
-
-
-def read_csv(file: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Return the rows of a CSV file. FototecaError if it cannot be read, lacks one of `columns` or has no rows."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle)
-            missing = [column for column in columns if column not in (reader.fieldnames or ())]
-            if missing:
-                raise FototecaError(f"{file} has no column {missing[0]!r}", f"its first line must have: {','.join(columns)}")
-            rows = [{key: value or "" for key, value in row.items() if key} for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FototecaError(f"{file} cannot be read: {error}", "give a CSV file in UTF-8") from None
-    if not rows:
-        raise FototecaError(f"{file} has no rows", "add one row per image")
-    return rows
 
 
 def read_local_file(url: str, max_bytes: int) -> bytes:

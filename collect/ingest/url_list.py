@@ -1,18 +1,34 @@
-"""Collect a list of URLs: a text file with one URL a line, or a CSV with url[,category,page_url,author,license]."""
+"""Collect a list of URLs: a text file with one URL a line, or a table with url[,category,page_url,author,license]."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from fototeca.collect.catalog import Provenance
-from fototeca.collect.files.local_files import read_csv
+from fototeca.collect.files.label_files import ROW_REASONS
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.summary import CollectSummary
 from fototeca.collect.licenses import to_spdx
 from fototeca.core.errors import FototecaError
+from fototeca.core.label_columns import LABEL_HEADERS, normalize_header
+from fototeca.core.label_rows import Classes
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.settings import Settings
+from fototeca.core.text_tables import Table, read_table, text_of
 from fototeca.core.workspace import Workspace
+
+HEADERS = {
+    "url": ("url", "imageurl", "urlimagen", "imgurl", "link", "enlace", "src", "href"),
+    "category": LABEL_HEADERS,
+    "page_url": ("pageurl", "page", "pagina", "urlpagina", "sourceurl"),
+    "author": ("author", "autor", "autora", "creator", "photographer"),
+    "license": ("license", "licence", "licencia", "rights"),
+}
+"""Usual headers of each column, in order of preference, as `normalize_header` writes them."""
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl")
 
 
 def collect_urls(workspace: Workspace, file: Path, category: str, options: FetchOptions) -> CollectSummary:
@@ -27,17 +43,21 @@ def collect_urls(workspace: Workspace, file: Path, category: str, options: Fetch
     Raises:
         FototecaError: the file cannot be read, has no URLs or no `url` column, or names an unknown category.
     """
-    provenances = read_url_list(file, category, workspace.settings)
-    return ingest_provenances(workspace, provenances, options, total=len(provenances))
+    passed_over = PassedOver()
+    provenances = read_url_list(file, category, workspace.settings, passed_over)
+    return ingest_provenances(workspace, provenances, options, total=len(provenances), passed_over=passed_over)
 
 
-def read_url_list(file: Path, category: str, settings: Settings) -> list[Provenance]:
-    """Return one provenance per URL in `file`. FototecaError for a missing column, an unknown category or no URLs."""
+def read_url_list(file: Path, category: str, settings: Settings, passed_over: PassedOver) -> list[Provenance]:
+    """Return one provenance per URL in `file`. FototecaError for a missing column, or if no row has a URL and a known category.
+
+    Rows without a URL and rows of an unknown category are counted in `passed_over`.
+    """
     category = category and settings.check(category)
     if not file.is_file():
         raise FototecaError(f"{file} does not exist", "give a CSV or text file of URLs; for a single URL too")
-    if file.suffix.lower() == ".csv":
-        return _read_csv_list(file, category, settings)
+    if file.suffix.lower() in TABLE_SUFFIXES:
+        return _read_url_table(read_table(file), category, settings, passed_over)
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError:
@@ -48,22 +68,38 @@ def read_url_list(file: Path, category: str, settings: Settings) -> list[Provena
     return [Provenance(url, "urls", category, query=file.name, rank=rank) for rank, url in enumerate(urls)]
 
 
-def _read_csv_list(file: Path, category: str, settings: Settings) -> list[Provenance]:
+def _read_url_table(table: Table, category: str, settings: Settings, passed_over: PassedOver) -> list[Provenance]:
+    headers = [normalize_header(name) for name in table.columns]
+    columns = {field: next((headers.index(name) for name in names if name in headers), None) for field, names in HEADERS.items()}
+    if columns["url"] is None:
+        hint = f"its first line must have: url[,category,page_url,author,license]; it has: {', '.join(table.columns[:8])}"
+        raise FototecaError(f"{table.name} has no column 'url'", hint)
+    classes = Classes(settings)
     provenances = []
-    for rank, row in enumerate(read_csv(file, ("url",))):
-        row_category = row.get("category", "").strip() or category
-        license_found = row.get("license", "").strip()
-        provenances.append(
-            Provenance(
-                row["url"].strip(),
-                "urls",
-                settings.check_label(row_category) if row_category else "",
-                query=file.name,
-                rank=rank,
-                page_url=row.get("page_url", ""),
-                author=row.get("author", ""),
-                license=to_spdx(license_found),
-                license_found=license_found,
-            )
-        )
+    for rank, row in enumerate(table.rows):
+        cells = {field: "" if index is None else text_of(row.cells[index]) for field, index in columns.items()}
+        label, outcome = classes.join(classes.split(cells["category"]))
+        if not cells["url"]:
+            passed_over.add("row-malformed", f"line {row.line}")
+        elif outcome in ("applied", "no-label"):
+            provenances.append(_make_provenance(cells, label or category, table.name, rank))
+        else:
+            passed_over.add(ROW_REASONS[outcome], f"line {row.line}: {cells['category']}")
+    if not provenances:
+        hint = f"write a URL a row; this workspace has: {', '.join(settings.names)}"
+        raise FototecaError(f"no row of {table.name} has a URL and a known category", hint)
     return provenances
+
+
+def _make_provenance(cells: Mapping[str, str], label: str, query: str, rank: int) -> Provenance:
+    return Provenance(
+        cells["url"],
+        "urls",
+        label,
+        query=query,
+        rank=rank,
+        page_url=cells["page_url"],
+        author=cells["author"],
+        license=to_spdx(cells["license"]),
+        license_found=cells["license"],
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fototeca.collect.ingest.url_list import read_url_list
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import create_workspace
 
 
@@ -13,6 +14,6 @@ def test_read_url_list_licenses_and_multi_label_categories(tmp_path: Path) -> No
     workspace = create_workspace(tmp_path / "w", ["cat", "dog"], task="multi", target=1)
     file = tmp_path / "urls.csv"
     file.write_text("url,category,license\nhttp://e.org/1,dog|cat,CC BY 4.0\nhttp://e.org/2,,all rights reserved\n")
-    first, second = read_url_list(file, "", workspace.settings)
+    first, second = read_url_list(file, "", workspace.settings, PassedOver())
     assert (first.category, first.license, first.license_found) == ("cat|dog", "CC-BY-4.0", "CC BY 4.0")
     assert (second.category, second.license, second.license_found) == ("", "unknown", "all rights reserved")
