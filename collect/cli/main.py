@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fototeca.collect.cli.formats import app as formats_app
 from fototeca.collect.cli.hubs import app as hubs_app
 from fototeca.collect.cli.options import (
     AllowLoopback,
@@ -30,6 +31,7 @@ from fototeca.core.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Collect candidate images: search, fetch, validate, record their provenance.")
 
+app.add_typer(formats_app)
 app.add_typer(hubs_app)
 
 
