@@ -32,9 +32,6 @@ GroupBy = Annotated[
     str,
     typer.Option(help="What shares a split: a column, folder, a regular expression with one group, or exif-time[:MINUTES]."),
 ]
-SourceName = Annotated[str, typer.Option(help="Name of the source in manifests, one word.")]
-License = Annotated[str, typer.Option("--license", help="License of images that state none: an SPDX id, a name or a URL.")]
-Author = Annotated[str, typer.Option(help="Author of images that name none.")]
 
 _MAX_LISTED = 12
 """Categories listed by name in the shortfall line."""
