@@ -136,18 +136,33 @@ class CollectingWorkspace(WorkspacePaths):
         chosen = VideoOptions(every, category, source_name, license, author)
         return collect_video(self, [Path(path) for path in paths], chosen, options or FetchOptions())
 
-    def collect_urls(self, file: Path | str, *, category: str = "", options: FetchOptions | None = None) -> CollectSummary:
+    def collect_urls(
+        self,
+        file: Path | str,
+        *,
+        category: str = "",
+        keep_splits: bool = False,
+        source_name: str = "",
+        license: str = "",
+        author: str = "",
+        options: FetchOptions | None = None,
+    ) -> CollectSummary:
         """Download the images of a list: CSV with `url[,category,page_url,author,license]`, or one URL per line.
 
         Args:
             file: the list.
             category: the category of rows that name none.
+            keep_splits: keep the splits of the column `split` at the next freeze.
+            source_name: name of the source in manifests.
+            license: SPDX id, name or URL of the license of rows that state none.
+            author: author of rows that name none.
             options: limits and concurrency.
         """
         from fototeca.collect.http.options import FetchOptions
         from fototeca.collect.ingest.url_list import collect_urls
 
-        return collect_urls(self, Path(file), category, options or FetchOptions())
+        rights = {"source_name": source_name, "license": license, "author": author}
+        return collect_urls(self, Path(file), category, options or FetchOptions(), keep_splits=keep_splits, **rights)
 
     def search(
         self,

@@ -87,6 +87,10 @@ def search(
 def urls(
     file: Annotated[Path, typer.Argument(help="CSV with url[,category,page_url,author,license], or one URL a line.")],
     category: Annotated[str, typer.Option(help="Category of rows that name none.")] = "",
+    keep_splits: KeepSplits = False,
+    source_name: SourceName = "",
+    license_: License = "",
+    author: Author = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
     max_pixels: MaxPixels = FetchOptions.max_pixels,
@@ -103,7 +107,8 @@ def urls(
 
     workspace = Workspace.find()
     fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
-    finish(workspace, collect_urls(workspace, file, category, fetch))
+    rights = {"source_name": source_name, "license": license_, "author": author}
+    finish(workspace, collect_urls(workspace, file, category, fetch, keep_splits=keep_splits, **rights))
 
 
 @app.command()
