@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from fototeca.collecting import CollectingWorkspace
 from fototeca.core.settings import Task
-from fototeca.core.workspace import Workspace as WorkspacePaths
 from fototeca.core.workspace import create_workspace
 
 if TYPE_CHECKING:
     from fototeca.analysis.report.page import ReportResult
     from fototeca.collect.catalog import Decision
-    from fototeca.collect.http.options import FetchOptions
-    from fototeca.collect.ingest.summary import CollectSummary
     from fototeca.collect.status import WorkspaceStatus
     from fototeca.curate.duplicates.listing import MemberRow
     from fototeca.curate.duplicates.results import DedupResult
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from fototeca.train.config import TrainConfig
 
 
-class Workspace(WorkspacePaths):
+class Workspace(CollectingWorkspace):
     """The folder of one classification task: `fototeca.toml`, `data/`, `manifests/` and `report.md`.
 
     Example:
@@ -63,98 +61,6 @@ class Workspace(WorkspacePaths):
     def open(cls, path: Path | str | None = None) -> Workspace:
         """Open the workspace at `path`, else at FOTOTECA_WORKSPACE, else in the nearest parent of the current folder."""
         return cls(cls.find(path).root)
-
-    def collect_folder(
-        self,
-        path: Path | str,
-        *,
-        label_from_folder: bool = False,
-        category: str = "",
-        labels: Path | str | None = None,
-        columns: str = "",
-        exclude: Sequence[str] = (),
-        mapping: Path | str | None = None,
-        keep_splits: bool = False,
-        group_by: str = "",
-        source_name: str = "",
-        license: str = "",
-        author: str = "",
-        options: FetchOptions | None = None,
-    ) -> CollectSummary:
-        """Add the images of a folder, an archive or one file.
-
-        Args:
-            path: folder (searched with its subfolders), archive or image.
-            label_from_folder: the name of the folder of an image is its category.
-            category: the category of all images.
-            labels: table with a column of file names and one of labels, or one-hot columns.
-            columns: the columns of `labels`, as `path=A,label=B`; by default recognized.
-            exclude: patterns of files to pass over, as in a .gitignore file.
-            mapping: TOML file with the category of each folder, or of each class of `labels`.
-            keep_splits: keep the splits of the folders or of `labels` at the next freeze.
-            group_by: what shares a split: a column of `labels`, "folder", a regular expression with one group, or "exif-time".
-            source_name: name of the source in manifests.
-            license: SPDX id, name or URL of the license.
-            author: author of the images.
-            options: smallest side, largest file and other limits.
-        """
-        from fototeca.collect.files.folder_options import FolderOptions
-        from fototeca.collect.http.options import FetchOptions
-        from fototeca.collect.ingest.folder import collect_folder
-
-        folder_options = FolderOptions(
-            category,
-            label_from_folder,
-            Path(labels) if labels is not None else None,
-            Path(mapping) if mapping is not None else None,
-            columns=columns,
-            exclude=tuple(exclude),
-            keep_splits=keep_splits,
-            group_by=group_by,
-            source_name=source_name,
-            license=license,
-            author=author,
-        )
-        return collect_folder(self, Path(path), folder_options, options or FetchOptions())
-
-    def collect_urls(self, file: Path | str, *, category: str = "", options: FetchOptions | None = None) -> CollectSummary:
-        """Download the images of a list: CSV with `url[,category,page_url,author,license]`, or one URL per line.
-
-        Args:
-            file: the list.
-            category: the category of rows that name none.
-            options: limits and concurrency.
-        """
-        from fototeca.collect.http.options import FetchOptions
-        from fototeca.collect.ingest.url_list import collect_urls
-
-        return collect_urls(self, Path(file), category, options or FetchOptions())
-
-    def search(
-        self,
-        sources: Sequence[str],
-        *,
-        categories: Sequence[str] = (),
-        limit: int | None = None,
-        license: Literal["any", "commercial", "claimed"] = "any",
-        url: str = "",
-        options: FetchOptions | None = None,
-    ) -> CollectSummary:
-        """Search sources until every category has its target of accepted images or the sources are exhausted.
-
-        Args:
-            sources: names, in the order of use; `fototeca collect sources` lists them.
-            categories: by default all.
-            limit: candidates per source, category and query.
-            license: "commercial" takes only what permits commercial use; "claimed" also what an engine says does.
-            url: for "gallery": the page, with `{query}` in the place of the query.
-            options: limits and concurrency.
-        """
-        from fototeca.collect.http.options import FetchOptions
-        from fototeca.collect.search import SearchOptions, search_sources
-
-        chosen = SearchOptions(tuple(sources), tuple(categories), limit, license, False, url)
-        return search_sources(self, chosen, options or FetchOptions())
 
     def status(self) -> WorkspaceStatus:
         """Count the images of each category: collected, accepted, rejected, duplicates, reviewed, target."""

@@ -18,7 +18,7 @@ from fototeca.vision.color import eight_bits, find_transform, to_srgb
 from fototeca.vision.formats import SUFFIXES, DecodeError
 from fototeca.vision.frames import find_frame, is_animated
 from fototeca.vision.limits import MAX_PIXELS, MAX_STORED_PIXELS
-from fototeca.vision.opening import has_deep_levels, is_rotated, make_upright, open_image, swaps_sides
+from fototeca.vision.opening import has_deep_levels, is_rotated, make_upright, open_image, read_orientation, swaps_sides
 
 __all__ = [
     "DECODE_VERSION",
@@ -148,6 +148,12 @@ def read_stored_size(data: bytes) -> tuple[int, int]:
     """Return width and height in pixels as the file stores them, before EXIF orientation. DecodeError as in `inspect`."""
     with open_image(data, MAX_STORED_PIXELS) as image:
         return image.size
+
+
+def find_orientation(data: bytes) -> int:
+    """Return the EXIF orientation by which decoding turns the stored pixels, 1 to 8. DecodeError as in `inspect`."""
+    with open_image(data, MAX_STORED_PIXELS) as image:
+        return read_orientation(image)
 
 
 def decode_reduced(source: bytes | Path, side: int) -> Image.Image:

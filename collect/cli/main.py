@@ -8,17 +8,21 @@ from typing import Annotated
 
 import typer
 
+from fototeca.collect.cli.formats import app as formats_app
 from fototeca.collect.cli.hubs import app as hubs_app
 from fototeca.collect.cli.options import (
     AllowLoopback,
+    Author,
     Concurrency,
     Exclude,
     GroupBy,
     KeepSplits,
+    License,
     MaxBytes,
     MaxPixels,
     MinSide,
     PerHost,
+    SourceName,
     Timeout,
     finish,
 )
@@ -27,6 +31,7 @@ from fototeca.core.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Collect candidate images: search, fetch, validate, record their provenance.")
 
+app.add_typer(formats_app)
 app.add_typer(hubs_app)
 
 
@@ -82,6 +87,10 @@ def search(
 def urls(
     file: Annotated[Path, typer.Argument(help="CSV with url[,category,page_url,author,license], or one URL a line.")],
     category: Annotated[str, typer.Option(help="Category of rows that name none.")] = "",
+    keep_splits: KeepSplits = False,
+    source_name: SourceName = "",
+    license_: License = "",
+    author: Author = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
     max_pixels: MaxPixels = FetchOptions.max_pixels,
@@ -98,7 +107,8 @@ def urls(
 
     workspace = Workspace.find()
     fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
-    finish(workspace, collect_urls(workspace, file, category, fetch))
+    rights = {"source_name": source_name, "license": license_, "author": author}
+    finish(workspace, collect_urls(workspace, file, category, fetch, keep_splits=keep_splits, **rights))
 
 
 @app.command()
@@ -116,9 +126,9 @@ def folder(
     keep_splits: KeepSplits = False,
     group_by: GroupBy = "",
     exclude: Exclude = None,
-    source_name: Annotated[str, typer.Option(help="Name of the source in manifests, one word.")] = "",
-    license_: Annotated[str, typer.Option("--license", help="License of the images: an SPDX id, a name or a URL.")] = "",
-    author: Annotated[str, typer.Option(help="Author of the images.")] = "",
+    source_name: SourceName = "",
+    license_: License = "",
+    author: Author = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
     max_pixels: MaxPixels = FetchOptions.max_pixels,

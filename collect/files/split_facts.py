@@ -99,7 +99,7 @@ def _read_table(dataset: Dataset, options: FolderOptions, settings: Settings) ->
     if options.labels is None:
         return None
     mapping = read_mapping(options.mapping, settings) if options.mapping else {}
-    return TableColumns(options.labels, dataset.names, Classes(settings, mapping), options.columns)
+    return TableColumns(options.labels, dataset.names, dataset.file_names, Classes(settings, mapping), options.columns)
 
 
 def _class_test(options: FolderOptions, settings: Settings) -> _ClassTest:

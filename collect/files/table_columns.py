@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fototeca.collect.files.dataset_splits import parse_split
@@ -21,12 +21,15 @@ _PRECEDENCE = ("test", "val", "train")
 class TableColumns:
     """Values of the columns of one table for the images that its rows name."""
 
-    def __init__(self, file: Path, names: Sequence[str], classes: Classes, columns: str = "") -> None:
+    def __init__(
+        self, file: Path, names: Sequence[str], file_names: Mapping[str, str], classes: Classes, columns: str = ""
+    ) -> None:
         """Read a table.
 
         Args:
             file: table of labels.
             names: paths of the images, relative to their folder.
+            file_names: original name of each image that was renamed.
             classes: categories of the class names.
             columns: columns of names and labels, as `path=A,label=B`; by default recognized.
 
@@ -34,7 +37,7 @@ class TableColumns:
             FototecaError: the table cannot be read, or its columns are not recognized.
         """
         self._table = read_table(file)
-        self._index = FileIndex((name, name) for name in names)
+        self._index = FileIndex((each, name) for name in names for each in {name, file_names.get(name, name)})
         self._columns = find_columns(self._table, lambda name: bool(self._index.find(name).targets), classes.knows, columns)
 
     @property

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from fototeca.collect.catalog import Provenance
+from fototeca.collect.files.dataset_splits import describe_splits, parse_split
 from fototeca.collect.files.label_files import ROW_REASONS
+from fototeca.collect.files.table_columns import SPLIT_HEADERS
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.summary import CollectSummary
 from fototeca.collect.licenses import to_spdx
+from fototeca.collect.rights import Rights, state_rights
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.label_columns import LABEL_HEADERS, normalize_header
 from fototeca.core.label_rows import Classes
@@ -25,13 +30,24 @@ HEADERS = {
     "page_url": ("pageurl", "page", "pagina", "urlpagina", "sourceurl"),
     "author": ("author", "autor", "autora", "creator", "photographer"),
     "license": ("license", "licence", "licencia", "rights"),
+    "split": SPLIT_HEADERS,
 }
 """Usual headers of each column, in order of preference, as `normalize_header` writes them."""
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl")
 
 
-def collect_urls(workspace: Workspace, file: Path, category: str, options: FetchOptions) -> CollectSummary:
+def collect_urls(
+    workspace: Workspace,
+    file: Path,
+    category: str,
+    options: FetchOptions,
+    *,
+    keep_splits: bool = False,
+    source_name: str = "",
+    license: str = "",
+    author: str = "",
+) -> CollectSummary:
     """Fetch and ingest the URLs listed in `file`.
 
     Args:
@@ -39,13 +55,37 @@ def collect_urls(workspace: Workspace, file: Path, category: str, options: Fetch
         file: text file with one URL a line, or CSV file with a `url` column.
         category: category of rows that name none; may be empty.
         options: limits of fetching.
+        keep_splits: keep the splits of the column `split`.
+        source_name: source recorded for the images; by default `urls`.
+        license: license of rows that state none.
+        author: author of rows that name none.
 
     Raises:
-        FototecaError: the file cannot be read, has no URLs or no `url` column, or names an unknown category.
+        FototecaError: the file cannot be read, has no URLs or no `url` column, names an unknown category, or has no
+            splits to keep.
     """
+    rights = state_rights("urls", source_name=source_name, license=license, author=author)
     passed_over = PassedOver()
     provenances = read_url_list(file, category, workspace.settings, passed_over)
+    if line := describe_splits({place.url: place.split for place in provenances if place.split}, are_kept=keep_splits):
+        notify(f"fototeca: {line}")
+    elif keep_splits:
+        raise FototecaError(f"{file} has no splits to keep", "add a column split with train, val or test")
+    provenances = [_complete(place, rights, keep_splits) for place in provenances]
     return ingest_provenances(workspace, provenances, options, total=len(provenances), passed_over=passed_over)
+
+
+def _complete(place: Provenance, rights: Rights, keep_splits: bool) -> Provenance:
+    """Return the provenance with the rights that it does not state itself, and without its split unless it is kept."""
+    has_license = bool(place.license_found)
+    return replace(
+        place,
+        source=rights.source,
+        author=place.author or rights.author,
+        license=place.license if has_license else rights.license,
+        license_found=place.license_found if has_license else rights.license_found,
+        split=place.split if keep_splits else "",
+    )
 
 
 def read_url_list(file: Path, category: str, settings: Settings, passed_over: PassedOver) -> list[Provenance]:
@@ -102,4 +142,5 @@ def _make_provenance(cells: Mapping[str, str], label: str, query: str, rank: int
         author=cells["author"],
         license=to_spdx(cells["license"]),
         license_found=cells["license"],
+        split=parse_split(cells["split"]),
     )

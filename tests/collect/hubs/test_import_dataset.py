@@ -94,7 +94,7 @@ def test_passed_over_files_are_counted_after_the_mapping(workspace: Workspace, h
     hubs.archive = zipped({**images, "pets/clip.mp4": b"x", "pets/cat/Thumbs.db": b"x", "pets/labels.csv": b"1,2"})
     file = propose(workspace, "zenodo")
     for _ in range(2):
-        summary = import_dataset(workspace, "zenodo", REFS["zenodo"], file, LOCAL)
+        summary = import_dataset(workspace, "zenodo", REFS["zenodo"], FolderOptions(mapping=file), LOCAL)
         assert {count.text() for count in summary.passed_over} >= {
             "1 video: pets/clip.mp4",
             "1 junk: pets/cat/Thumbs.db",

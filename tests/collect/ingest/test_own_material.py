@@ -391,6 +391,26 @@ def test_augmented_copies_of_a_list_of_urls(pets: Workspace, tmp_path: Path) -> 
     assert sorted(originals) == ["", f"{host}/set/cat/a", f"{host}/set/cat/a", f"{host}/set/dog/a"]
 
 
+def test_rights_and_splits_of_a_list_of_urls(pets: Workspace, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Rows that state rights keep them; the column of splits is offered and kept."""
+    file = tmp_path / "list.csv"
+    options = FetchOptions(allow_loopback=True, min_side=8)
+    images = {"/1": jpeg(1), "/2": jpeg(2)}
+
+    def respond(request: ReceivedRequest) -> StubResponse:
+        return StubResponse(images[request.path], "image/jpeg") if request.path in images else StubResponse(status=404)
+
+    with serve(respond) as site:
+        rows = [f"{site.base}/1,cat,Eva,MIT,train", f"{site.base}/2,dog,,,Validation"]
+        file.write_text("\n".join(["url,category,author,license,split", *rows]))
+        collect_urls(pets, file, "", options)
+        assert "its own splits: 1 train, 1 val; they are not used" in capfd.readouterr().err
+        collect_urls(pets, file, "", options, keep_splits=True, source_name="web", license="CC0", author="Ana")
+    with Catalog.open(pets) as catalog:
+        rows_of = [row for row in catalog.provenance.of_images_until("9999") if row.source == "web"]
+    assert {(row.author, row.license, row.split) for row in rows_of} == {("Eva", "MIT", "train"), ("Ana", "CC0-1.0", "val")}
+
+
 def test_original_beside_its_copies_is_one_of_them() -> None:
     """Splits do not separate them, classes do."""
     names = ["train/cat/a_jpg.rf.01.jpg", "test/cat/a.jpg", "train/dog/a.jpg", "train/cat/b.jpg"]
