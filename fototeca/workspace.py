@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fototeca.curate.duplicates.listing import MemberRow
     from fototeca.curate.duplicates.results import DedupResult
     from fototeca.curate.label_issues.find import LabelIssue
+    from fototeca.curate.labels.from_file import LabelFileResult
     from fototeca.curate.quality.checks import QualityIssue
     from fototeca.curate.versions.freeze import FreezeResult
     from fototeca.curate.versions.verify import VerifyResult
@@ -107,6 +108,29 @@ class Workspace(CollectingWorkspace):
         from fototeca.curate.labels.decisions import label_images
 
         return label_images(self, image_ids, label, comment=comment)
+
+    def label_from_file(
+        self,
+        file: Path | str,
+        *,
+        columns: str = "",
+        mapping: Path | str | None = None,
+        comment: str = "",
+        dry_run: bool = False,
+    ) -> LabelFileResult:
+        """Apply the labels of a table, or of an export of another program, in the name of the current user.
+
+        Args:
+            file: CSV, TSV, JSON Lines; Label Studio, CVAT, COCO, Hugging Face or FiftyOne export.
+            columns: the columns of a table, as `path=A,label=B`; by default recognized.
+            mapping: TOML file with the category of each class.
+            comment: remark of the decisions; by default the name of the file.
+            dry_run: write nothing.
+        """
+        from fototeca.curate.labels.from_file import label_from_file
+
+        chosen = Path(mapping) if mapping is not None else None
+        return label_from_file(self, Path(file), columns=columns, mapping=chosen, comment=comment, dry_run=dry_run)
 
     def reject(self, image_ids: Sequence[str], reason: str, *, comment: str = "") -> list[Decision]:
         """Take images out of the dataset for a reason; their files stay in the store."""

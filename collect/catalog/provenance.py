@@ -98,6 +98,17 @@ class Provenances(Repository):
         )
         return {row["image_id"]: row["file_name"] or file_name_of_url(row["url"]) for row in rows}
 
+    def names(self) -> list[tuple[str, str]]:
+        """Return every name of every image with its id: path in the store, original file names, decoded URLs."""
+        rows = self._sql.execute(
+            "SELECT i.image_id, i.path, c.url, p.file_name FROM images i LEFT JOIN candidates c USING (image_id)"
+            " LEFT JOIN provenance p USING (candidate_id)"
+        )
+        names = {
+            (name, row["image_id"]) for row in rows for name in (row["path"], row["file_name"], unquote(row["url"] or "")) if name
+        }
+        return sorted(names)
+
     def categories(self) -> list[str]:
         """Return the distinct categories, several in one joined by `|`."""
         return [row["category"] for row in self._sql.execute("SELECT DISTINCT category FROM provenance")]

@@ -53,6 +53,9 @@ class CollectSummary(Result):
     passed_over: tuple[PassedOverCount, ...] = ()
     """Files and rows that are no candidates, by reason; see docs/not-taken.md."""
 
+    different_labels: tuple[str, ...] = ()
+    """Lines about images that have another label than given, and the command that applies the given ones."""
+
     problems: tuple[str, ...] = ()
     """One line per query that a source did not answer completely."""
 
@@ -67,6 +70,7 @@ class CollectSummary(Result):
         first += f", {self.lost} lost from the store and from their source" if self.lost else ""
         first += f"; {self.excluded_by_license} more excluded by their license" if self.excluded_by_license else ""
         lines = [*self._reasons(), *(f"  passed over: {row.text()}" for row in self.passed_over)]
+        lines += [f"  {line}" for line in self.different_labels]
         return "\n".join([first, *self._table(), *lines, *(f"  incomplete: {problem}" for problem in self.problems)])
 
     def _reasons(self) -> list[str]:
@@ -110,6 +114,7 @@ class SummaryBuilder:
     """First names of the candidates that were not accepted, by the same."""
 
     passed_over: PassedOver = field(default_factory=PassedOver)
+    different_labels: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
 
     def count(self, source: str, category: str, state: CandidateState, reason: str, name: str) -> None:
@@ -133,5 +138,6 @@ class SummaryBuilder:
             self.excluded_by_license,
             tuple(counts),
             self.passed_over.counts(),
+            self.different_labels,
             tuple(self.problems),
         )
