@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from fototeca.collect.files.archives import open_folder
+from fototeca.collect.files.embedded_tables import add_rights, read_embedded_records, write_label_table
 from fototeca.collect.files.exclude import Exclude
 from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.files.local_files import list_local_images
@@ -19,6 +22,9 @@ from fototeca.core.workspace import Workspace
 def collect_folder(workspace: Workspace, path: Path, options: FolderOptions, fetch: FetchOptions) -> CollectSummary:
     """Ingest every image below `path`: a folder, a zip, tar or parquet file, or one image. The files stay unchanged.
 
+    Without an option for labels, those of `metadata.jsonl` and `metadata.csv` (Hugging Face), `labels.csv` and `manifest.csv`
+    (exports of `curate export`) inside the folder are used, with splits, authors and licenses.
+
     Args:
         workspace: where images and catalog are written.
         path: folder, archive or image file.
@@ -30,7 +36,17 @@ def collect_folder(workspace: Workspace, path: Path, options: FolderOptions, fet
     """
     passed_over, exclude = PassedOver(), Exclude(options.exclude)
     with open_folder(workspace, path, passed_over, exclude) as folder:
-        provenances = list_local_images(workspace, folder, options, passed_over, exclude, source=path)
+        records = {} if options.has_labels else read_embedded_records(folder.path, workspace.settings)
+        table = write_label_table(workspace, folder.path, records) if records else None
+        if table:
+            notify(f"fototeca: labels come from the tables of the dataset, for {len(records)} images")
+            options = replace(options, labels=table)
+        try:
+            provenances = list_local_images(workspace, folder, options, passed_over, exclude, source=path)
+        finally:
+            if table:
+                shutil.rmtree(table.parent)
+        provenances = add_rights(provenances, records) if records else provenances
         for pattern in exclude.unused():
             notify(f"fototeca: --exclude {pattern} matched no file")
         return ingest_provenances(workspace, provenances, fetch, total=len(provenances), local=True, passed_over=passed_over)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fototeca.collect.catalog import Catalog
 from fototeca.collect.formats.video import VideoOptions, read_frames
@@ -67,3 +70,24 @@ def test_a_folder_without_videos_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "v" / "a.txt").write_text("x")
     with pytest.raises(FototecaError, match="no videos"):
         collect_video(create_workspace(tmp_path / "w", ["beach"]), [tmp_path / "v"], VideoOptions(1), FetchOptions())
+
+
+def test_rotation_of_the_file_is_applied(tmp_path: Path) -> None:
+    """A video that is shown turned clockwise gives upright frames: its left edge is on top."""
+    path = tmp_path / "turned.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        pixels = np.zeros((64, 96, 3), np.uint8)
+        pixels[:, :32] = 255
+        for _ in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 44  # the matrix, ISO/IEC 14496-12, section 8.3.2
+    data[place : place + 20] = struct.pack(">iiiii", 0, 0x10000, 0, -0x10000, 0)
+    path.write_bytes(data)
+    (frame,) = read_frames(path, 60, "turned.mp4", PassedOver())
+    shown = np.asarray(Image.open(io.BytesIO(frame.jpeg)))
+    assert shown.shape[:2] == (96, 64)
+    assert shown[:24].min() > 200 and shown[40:].max() < 60

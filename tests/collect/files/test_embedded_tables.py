@@ -1,0 +1,39 @@
+"""Datasets that bring a table of their images are collected with its labels, splits and rights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fototeca.collect.catalog import Catalog
+from fototeca.collect.files.folder_options import FolderOptions
+from fototeca.collect.http.options import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.core.workspace import create_workspace
+from tests.conftest import draw_images
+
+
+@pytest.mark.parametrize("layout", ["huggingface", "manifest"])
+def test_labels_splits_and_rights_come_from_the_tables(tmp_path: Path, layout: str) -> None:
+    """Each split folder has its own metadata, or one manifest describes all images."""
+    data = draw_images(tmp_path / "data", {"train": 2, "test": 1})
+    rows = [("train/000.jpg", "cat", "train"), ("train/001.jpg", "dog", "train"), ("test/000.jpg", "cat", "test")]
+    if layout == "huggingface":
+        for split in ("train", "test"):
+            lines = [
+                {"file_name": path[-7:], "label": label, "license": "CC-BY-4.0"} for path, label, name in rows if name == split
+            ]
+            (data / split / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    else:
+        lines = [f"id,{path},{label},{split},CC-BY-4.0" for path, label, split in rows]
+        (data / "manifest.csv").write_text("\n".join(["image_id,path,label,split,license", *lines]))
+    work = create_workspace(tmp_path / "w", ["cat", "dog"])
+    summary = collect_folder(work, data, FolderOptions(keep_splits=True), FetchOptions(min_side=8))
+    assert summary.accepted == 3
+    with Catalog.open(work) as catalog:
+        assert sorted(image.label for image in catalog.images.all()) == ["cat", "cat", "dog"]
+        rows_found = catalog.provenance.of_images_until("9999")
+        assert sorted(row.split for row in rows_found) == ["test", "train", "train"]
+        assert {row.license for row in rows_found} == {"CC-BY-4.0"}
