@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -14,7 +15,7 @@ def read_cvat(text: str, file: Path) -> list[LabelRow]:
     if "<!DOCTYPE" in text or "<!ENTITY" in text:  # entities may expand without end
         raise FototecaError(f"{file} declares XML entities", "give annotations.xml as CVAT for images 1.1 exports it")
     try:
-        root = ET.fromstring(text.encode("utf-8") if text.lstrip().startswith("<?xml") else text)
+        root = ET.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))  # decoded already
     except (ET.ParseError, ValueError) as error:
         raise FototecaError(f"{file} is no valid XML: {error}", "export it again") from None
     images = root.findall("image")

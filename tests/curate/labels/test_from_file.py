@@ -131,3 +131,20 @@ def test_other_files_are_named(workspace: Workspace, add_images: AddImages, tmp_
     with pytest.raises(FototecaError, match=message):
         label_from_file(workspace, file)
     assert len(list_decisions(workspace)) == 1
+
+
+def test_parquet_images_are_found_by_their_bytes(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
+    """A Hugging Face parquet file holds bytes without names, and indices of class names."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    ids = add_images(workspace, ["cat", "cat"])
+    with Catalog.open(workspace) as catalog:
+        paths = [image.path for image_id in ids if (image := catalog.images.get(image_id))]
+    images = [{"bytes": (workspace.root / path).read_bytes(), "path": None} for path in paths]
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["cat", "dog"]}}
+    table = pyarrow.table({"image": images, "label": [1, 0]})
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    parquet.write_table(table, tmp_path / "x.parquet")
+    assert label_from_file(workspace, tmp_path / "x.parquet").changed == 1
+    assert labels(workspace) == {ids[0]: "dog", ids[1]: "cat"}
