@@ -33,9 +33,14 @@ def read_embedded_records(folder: Path, settings: Settings) -> dict[str, Record]
     Tables of other names or columns, and those that cannot be read, describe nothing.
     """
     records = {name: record for table in _find_tables(folder) for name, record in _read_records(folder, table)}
+    return known_records(records, settings)
+
+
+def known_records(records: Mapping[str, Record], settings: Settings) -> dict[str, Record]:
+    """Return the records if one of their labels is a category, else none."""
     known = category_spellings(settings)
     labels = {part for record in records.values() for part in record["label"].split(LABEL_SEPARATOR)}
-    return records if any(find_category(label, known) for label in labels) else {}
+    return dict(records) if any(find_category(label, known) for label in labels) else {}
 
 
 def write_label_table(workspace: Workspace, folder: Path, records: Mapping[str, Record]) -> Path:

@@ -37,3 +37,24 @@ def test_labels_splits_and_rights_come_from_the_tables(tmp_path: Path, layout: s
         rows_found = catalog.provenance.of_images_until("9999")
         assert sorted(row.split for row in rows_found) == ["test", "train", "train"]
         assert {row.license for row in rows_found} == {"CC-BY-4.0"}
+
+
+def test_coco_files_of_whole_images_give_labels(tmp_path: Path) -> None:
+    """The layout of `curate export --format coco` gives labels, splits and licenses."""
+    data = tmp_path / "data"
+    draw_images(data, {"images": 2}, side=96)
+    (data / "annotations").mkdir()
+    for index, split in enumerate(("train", "test")):
+        document = {
+            "images": [{"id": 1, "file_name": f"00{index}.jpg", "width": 96, "height": 96, "license": 1}],
+            "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 96, 96]}],
+            "categories": [{"id": 1, "name": "cat"}],
+            "licenses": [{"id": 1, "name": "CC0-1.0", "url": ""}],
+        }
+        (data / "annotations" / f"{split}.json").write_text(json.dumps(document))
+    work = create_workspace(tmp_path / "w", ["cat"])
+    assert collect_folder(work, data, FolderOptions(keep_splits=True), FetchOptions(min_side=8)).accepted == 2
+    with Catalog.open(work) as catalog:
+        assert [image.label for image in catalog.images.all()] == ["cat", "cat"]
+        found = {(row.split, row.license) for row in catalog.provenance.of_images_until("9999")}
+    assert found == {("train", "CC0-1.0"), ("test", "CC0-1.0")}
