@@ -75,3 +75,18 @@ def test_webdataset_shards_give_labels(tmp_path: Path) -> None:
     with Catalog.open(work) as catalog:
         assert sorted(image.label for image in catalog.images.all()) == ["cat", "dog"]
         assert {row.split for row in catalog.provenance.of_images_until("9999")} == {"train"}
+
+
+def test_a_folder_of_shards_is_one_dataset(tmp_path: Path) -> None:
+    """Every shard of a folder is read; the names of the shards give the splits."""
+    images = draw_images(tmp_path / "data", {"x": 2}) / "x"
+    (tmp_path / "shards").mkdir()
+    for index, split in enumerate(("train", "test")):
+        (images / f"00{index}.json").write_text(json.dumps({"label": ["cat"]}))
+        with tarfile.open(tmp_path / "shards" / f"{split}-000000.tar", "w") as shard:
+            for ending in ("jpg", "json"):
+                shard.add(images / f"00{index}.{ending}", f"00{index}.{ending}")
+    work = create_workspace(tmp_path / "w", ["cat"])
+    assert collect_folder(work, tmp_path / "shards", FolderOptions(keep_splits=True), FetchOptions(min_side=8)).accepted == 2
+    with Catalog.open(work) as catalog:
+        assert {row.split for row in catalog.provenance.of_images_until("9999")} == {"train", "test"}
