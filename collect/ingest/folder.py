@@ -12,6 +12,7 @@ from fototeca.collect.files.embedded_tables import Record, add_rights, known_rec
 from fototeca.collect.files.exclude import Exclude
 from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.files.local_files import list_local_images
+from fototeca.collect.files.sidecars import read_sidecars
 from fototeca.collect.formats.coco_labels import read_coco_labels
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
@@ -57,5 +58,9 @@ def collect_folder(workspace: Workspace, path: Path, options: FolderOptions, fet
 
 
 def _read_records(folder: Path, settings: Settings) -> Mapping[str, Record]:
-    """Return label, split and rights of each image from the tables or COCO files of a dataset."""
-    return read_embedded_records(folder, settings) or known_records(read_coco_labels(folder), settings)
+    """Return label, split and rights of each image from the tables, COCO files or sidecars of a dataset."""
+    return (
+        read_embedded_records(folder, settings)
+        or known_records(read_coco_labels(folder), settings)
+        or known_records(read_sidecars(folder), settings)
+    )

@@ -38,6 +38,7 @@ def label(
     columns: Annotated[str, typer.Option(help="Columns of --from-file, as path=A,label=B. Default: recognized.")] = "",
     map_file: Annotated[Path | None, typer.Option("--map", help="Mapping of the classes of --from-file.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --from-file: write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --from-file: print JSON.")] = False,
 ) -> None:
     """Set the label of images, reject them or restore them. The decision records the person and the time.
 
@@ -64,7 +65,7 @@ def label(
         if label is not None or reject is not None or restore:
             raise FototecaError("--from-file takes the labels from the file", "leave out --label, --reject and --restore")
         result = label_from_file(workspace, from_file, columns=columns, mapping=map_file, comment=comment, dry_run=dry_run)
-        typer.echo(result.text())
+        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else result.text())
         return
     if not category:
         edit = make_edit(workspace.settings, label=label, reject=reject, restore=restore)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,19 @@ def test_coco_files_of_whole_images_give_labels(tmp_path: Path) -> None:
         assert [image.label for image in catalog.images.all()] == ["cat", "cat"]
         found = {(row.split, row.license) for row in catalog.provenance.of_images_until("9999")}
     assert found == {("train", "CC0-1.0"), ("test", "CC0-1.0")}
+
+
+def test_webdataset_shards_give_labels(tmp_path: Path) -> None:
+    """The JSON or .cls file beside an image in a tar file names its class."""
+    data = draw_images(tmp_path / "data", {"x": 2}) / "x"
+    (data / "000.json").write_text(json.dumps({"label": "cat", "license": "CC0-1.0"}))
+    (data / "001.cls").write_text("dog\n")
+    with tarfile.open(tmp_path / "train-000000.tar", "w") as shard:
+        for file in sorted(data.iterdir()):
+            shard.add(file, file.name)
+    work = create_workspace(tmp_path / "w", ["cat", "dog"])
+    summary = collect_folder(work, tmp_path / "train-000000.tar", FolderOptions(keep_splits=True), FetchOptions(min_side=8))
+    assert summary.accepted == 2
+    with Catalog.open(work) as catalog:
+        assert sorted(image.label for image in catalog.images.all()) == ["cat", "dog"]
+        assert {row.split for row in catalog.provenance.of_images_until("9999")} == {"train"}
