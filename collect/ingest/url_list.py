@@ -16,12 +16,12 @@ from fototeca.collect.ingest.summary import CollectSummary
 from fototeca.collect.licenses import to_spdx
 from fototeca.collect.rights import Rights, state_rights
 from fototeca.core.console import notify
-from fototeca.core.errors import FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.label_columns import LABEL_HEADERS, normalize_header
 from fototeca.core.label_rows import Classes
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.settings import Settings
-from fototeca.core.text_tables import Table, read_table, text_of
+from fototeca.core.text_tables import Table, read_table, records_table, text_of
 from fototeca.core.workspace import Workspace
 
 HEADERS = {
@@ -96,6 +96,8 @@ def read_url_list(file: Path, category: str, settings: Settings, passed_over: Pa
     category = category and settings.check(category)
     if not file.is_file():
         raise FototecaError(f"{file} does not exist", "give a CSV or text file of URLs; for a single URL too")
+    if file.suffix.lower() == ".parquet":
+        return _read_url_table(_read_parquet(file), category, settings, passed_over)
     if file.suffix.lower() in TABLE_SUFFIXES:
         return _read_url_table(read_table(file), category, settings, passed_over)
     try:
@@ -106,6 +108,21 @@ def read_url_list(file: Path, category: str, settings: Settings, passed_over: Pa
     if not urls:
         raise FototecaError(f"{file} has no URLs", "write one URL a line")
     return [Provenance(url, "urls", category, query=file.name, rank=rank) for rank, url in enumerate(urls)]
+
+
+def _read_parquet(file: Path) -> Table:
+    """Return the rows of a parquet file. FototecaError if it is damaged or pyarrow is not installed (exit 4)."""
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetFile
+    except ModuleNotFoundError:
+        raise ExternalError(f"{file} needs the package pyarrow", "run: pip install 'fototeca[hubs]'") from None
+    try:
+        with ParquetFile(file) as parquet:
+            names = [field.name for field in parquet.schema_arrow if not pyarrow.types.is_nested(field.type)]
+            return records_table(file.name, list(enumerate(parquet.read(columns=names).to_pylist(), 1)))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise FototecaError(f"{file} cannot be read: {' '.join(str(error).split())[:200]}", "write the file again") from None
 
 
 def _read_url_table(table: Table, category: str, settings: Settings, passed_over: PassedOver) -> list[Provenance]:
