@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -13,7 +13,10 @@ MAX_NAMES = 3
 """Names that are kept for each reason."""
 
 MAX_ENDINGS = 8
-"""Endings that `describe_endings` lists."""
+"""Endings that `describe_contents` lists."""
+
+NO_CONTENT = ("junk", "excluded", "linked-again", "unreadable-folder")
+"""Reasons of items that are not contents of a folder by their endings."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,14 @@ class PassedOverCount(Result):
 
     def text(self) -> str:
         """Return one line: `5 raw: a.dng, b.nef, c.cr3 and 2 more`."""
-        listed = ", ".join(self.names)
-        more = f" and {self.count - len(self.names)} more" if self.names and self.count > len(self.names) else ""
-        return f"{self.count} {self.reason}" + (f": {listed}{more}" if listed else "")
+        listed = list_names(self.names, self.count)
+        return f"{self.count} {self.reason}" + (f": {listed}" if listed else "")
+
+
+def list_names(names: Sequence[str], count: int) -> str:
+    """Return the first of `count` names, and how many more there are; "" without names."""
+    more = f" and {count - len(names)} more" if names and count > len(names) else ""
+    return ", ".join(names) + more
 
 
 class PassedOver:
@@ -54,7 +62,7 @@ class PassedOver:
         self._counts[reason] += 1
         if len(self._names[reason]) < MAX_NAMES:
             self._names[reason].append("".join(letter if letter.isprintable() else "_" for letter in text))
-        if reason != "junk":
+        if reason not in NO_CONTENT:
             self._endings[PurePosixPath(text).suffix.removeprefix(".")] += 1
 
     def merge(self, other: PassedOver) -> None:
@@ -82,13 +90,13 @@ class PassedOver:
         """Return one line for each reason, most items first."""
         return [count.text() for count in self.counts()]
 
-    def describe_endings(self) -> str:
-        """Return the numbers of files by the ending of their names, without junk: `5 HEIC, 2 mp4`; "" if there are none."""
+    def describe_contents(self) -> str:
+        """Return the numbers of files by the ending of their names, `5 HEIC, 2 mp4`; without such files, the reasons."""
         merged: dict[str, tuple[str, int]] = {}
         for ending, count in self._endings.items():
             shown, total = merged.get(ending.lower(), (ending, 0))
             merged[ending.lower()] = (shown, total + count)
         ranked = sorted(merged.values(), key=lambda item: (-item[1], item[0]))
-        return ", ".join(f"{count} {ending or 'without ending'}" for ending, count in ranked[:MAX_ENDINGS]) + (
-            " and more" if len(ranked) > MAX_ENDINGS else ""
-        )
+        listed = ", ".join(f"{count} {ending or 'without ending'}" for ending, count in ranked[:MAX_ENDINGS])
+        more = " and more" if len(ranked) > MAX_ENDINGS else ""
+        return listed + more if ranked else "; ".join(self.text()) or "no files"

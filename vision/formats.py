@@ -162,9 +162,7 @@ def without_png_profile(data: bytes) -> bytes:
 
 def read_jxl_size(data: bytes) -> tuple[int, int]:
     """Return width and height of a JPEG XL file (ISO/IEC 18181-1, SizeHeader). DecodeError if it has no code stream."""
-    start = 0 if data.startswith(b"\xff\x0a") else data.find(b"\xff\x0a", 12, HEAD)
-    if start < 0:
-        raise DecodeError("not-an-image", "JPEG XL without a code stream")
+    start = _jxl_code_stream(data)
     bits = int.from_bytes(data[start + 2 : start + 16], "little")
 
     def take(count: int) -> int:
@@ -183,3 +181,20 @@ def read_jxl_size(data: bytes) -> tuple[int, int]:
         return side(), height
     across, down = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio - 1]
     return height * across // down, height
+
+
+def _jxl_code_stream(data: bytes) -> int:
+    """Return the position of the code stream of a JPEG XL file: 0, or in its box of the container."""
+    if data.startswith(b"\xff\x0a"):
+        return 0
+    place = 0
+    while 0 <= place <= len(data) - 16:
+        size, kind, start = int.from_bytes(data[place : place + 4]), data[place + 4 : place + 8], place + 8
+        if size == 1:
+            size, start = int.from_bytes(data[start : start + 8]), start + 8
+        if kind in (b"jxlc", b"jxlp"):
+            return start + 4 * (kind == b"jxlp")
+        if size < 8:
+            break
+        place += size
+    raise DecodeError("not-an-image", "JPEG XL without a code stream")

@@ -13,12 +13,12 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from fototeca.vision.alpha import choose_background, render, strips
+from fototeca.vision.alpha import choose_background, is_flat, render, strips
 from fototeca.vision.color import eight_bits, find_transform, to_srgb
 from fototeca.vision.formats import SUFFIXES, DecodeError
 from fototeca.vision.frames import find_frame, is_animated
 from fototeca.vision.limits import MAX_PIXELS, MAX_STORED_PIXELS
-from fototeca.vision.opening import has_deep_levels, is_rotated, make_upright, open_image, swaps_sides
+from fototeca.vision.opening import has_deep_levels, is_rotated, make_upright, open_image, read_orientation, swaps_sides
 
 __all__ = [
     "DECODE_VERSION",
@@ -78,10 +78,7 @@ class _Frame:
     info: ImageInfo
 
     def render(self) -> Image.Image:
-        """Return RGB without metadata: saved again, the profile would be applied twice."""
-        rgb = render(self.image, self.transform, self.background)
-        rgb.info.clear()
-        return rgb
+        return render(self.image, self.transform, self.background)
 
 
 def inspect(data: bytes, *, max_pixels: int = MAX_STORED_PIXELS) -> ImageInfo:
@@ -110,7 +107,7 @@ def decode_with_info(source: bytes | Path, *, max_pixels: int = MAX_STORED_PIXEL
     data = source if isinstance(source, bytes) else source.read_bytes()
     with open_image(data, max_pixels) as image:
         frame = _read_frame(image, data, max_pixels)
-        return frame.render(), frame.info
+        return _without_metadata(frame.render()), frame.info
 
 
 def decode_pixels(source: bytes | Path, *, max_pixels: int = MAX_STORED_PIXELS) -> Pixels:
@@ -153,6 +150,12 @@ def read_stored_size(data: bytes) -> tuple[int, int]:
         return image.size
 
 
+def find_orientation(data: bytes) -> int:
+    """Return the EXIF orientation by which decoding turns the stored pixels, 1 to 8. DecodeError as in `inspect`."""
+    with open_image(data, MAX_STORED_PIXELS) as image:
+        return read_orientation(image)
+
+
 def decode_reduced(source: bytes | Path, side: int) -> Image.Image:
     """Decode for a thumbnail: as `decode`, a large JPEG at reduced size, its shorter side at least 2 × `side` pixels.
 
@@ -162,7 +165,13 @@ def decode_reduced(source: bytes | Path, side: int) -> Image.Image:
     with open_image(data, MAX_STORED_PIXELS) as image:
         if image.format == "JPEG" and image.mode == "RGB" and min(image.size) >= 8 * side:
             image.draft("RGB", (2 * side, 2 * side))
-        return _read_frame(image, data, MAX_STORED_PIXELS).render()
+        return _without_metadata(_read_frame(image, data, MAX_STORED_PIXELS).render())
+
+
+def _without_metadata(image: Image.Image) -> Image.Image:
+    """Remove the profile and other metadata: where the image is saved, the profile would be applied twice."""
+    image.info.clear()
+    return image
 
 
 def _header(image: Image.Image) -> ImageInfo:
@@ -173,10 +182,11 @@ def _header(image: Image.Image) -> ImageInfo:
 def _read_frame(image: Image.Image, data: bytes, max_pixels: int) -> _Frame:
     """Decode the frame that is read of an open image, make it upright and of 8 bits, and choose its background."""
     animated = is_animated(image)
-    number = _find_frame(data, max_pixels) if animated else 0
+    frame = _prepare(image)
+    number = _find_frame(data, max_pixels) if animated and is_flat(frame.render()) else 0
     if number:
         image.seek(number)
-    frame = _prepare(image)
+        frame = _prepare(image)
     changes = {
         "animation": animated,
         "orientation": is_rotated(image),

@@ -102,14 +102,14 @@ class _Walk:
     names: list[str] = field(default_factory=list)
     _visited: set[tuple[int, int]] = field(default_factory=set)
     """Device and inode of every folder that was listed."""
-    _folders: list[str] = field(default_factory=lambda: [""])
+    _folders: deque[str] = field(default_factory=lambda: deque([""]))
     _links: deque[str] = field(default_factory=deque)
     """Links to folders, followed after all folders of the tree itself."""
 
     def run(self) -> None:
         """Visit every file of the tree."""
         while self._folders or self._links:
-            name = self._folders.pop() if self._folders else self._links.popleft()
+            name = self._folders.popleft() if self._folders else self._links.popleft()
             try:
                 status = (self.root / name).stat()
                 entries = sorted(os.scandir(self.root / name), key=lambda entry: entry.name)

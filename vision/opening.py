@@ -71,16 +71,16 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 def swaps_sides(image: Image.Image) -> bool:
     """Return True if the EXIF orientation in the header swaps width and height."""
-    return _orientation(image, header_only=True) in (5, 6, 7, 8)
+    return read_orientation(image, header_only=True) in (5, 6, 7, 8)
 
 
 def is_rotated(image: Image.Image) -> bool:
     """Return True if EXIF orientation rotates or mirrors the stored pixels."""
-    return _orientation(image) != 1
+    return read_orientation(image) != 1
 
 
-def _orientation(image: Image.Image, *, header_only: bool = False) -> int:
-    """Return the EXIF orientation, 1 where it is unreadable.
+def read_orientation(image: Image.Image, *, header_only: bool = False) -> int:
+    """Return the EXIF orientation by which an open image is turned, 1 to 8; 1 where it is unreadable.
 
     `header_only`: `getexif` would decode a whole PNG to find EXIF after its pixels. JPEG XL files are decoded upright, except
     those that hold a JPEG.
@@ -93,7 +93,8 @@ def _orientation(image: Image.Image, *, header_only: bool = False) -> int:
             exif.load(image.info.get("exif", b""))
         else:
             exif = image.getexif()
-        return int(exif.get(_ORIENTATION, 1))
+        orientation = exif.get(_ORIENTATION, 1)
+        return orientation if orientation in range(1, 9) else 1
     except Exception:  # unreadable metadata: use the stored orientation
         return 1
 

@@ -67,8 +67,8 @@ def list_images(paths: Sequence[str], passed_over: PassedOver) -> list[str]:
             raise FototecaError(f"{name} does not exist", "name an image, a folder or a URL")
         inside = find_images(path, counted := PassedOver())
         if not inside:
-            contents = counted.describe_endings() or "no files"
-            raise FototecaError(f"{name} contains no images; it has {contents}", "name a folder with images")
+            message = f"{name} contains no images; it has {counted.describe_contents()}"
+            raise FototecaError(message, "name a folder with images")
         names += [str(path / file) for file in inside]
         passed_over.merge(counted)
     return names

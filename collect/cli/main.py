@@ -8,15 +8,21 @@ from typing import Annotated
 
 import typer
 
+from fototeca.collect.cli.formats import app as formats_app
 from fototeca.collect.cli.hubs import app as hubs_app
 from fototeca.collect.cli.options import (
     AllowLoopback,
+    Author,
     Concurrency,
     Exclude,
+    GroupBy,
+    KeepSplits,
+    License,
     MaxBytes,
     MaxPixels,
     MinSide,
     PerHost,
+    SourceName,
     Timeout,
     finish,
 )
@@ -25,6 +31,7 @@ from fototeca.core.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Collect candidate images: search, fetch, validate, record their provenance.")
 
+app.add_typer(formats_app)
 app.add_typer(hubs_app)
 
 
@@ -80,6 +87,10 @@ def search(
 def urls(
     file: Annotated[Path, typer.Argument(help="CSV with url[,category,page_url,author,license], or one URL a line.")],
     category: Annotated[str, typer.Option(help="Category of rows that name none.")] = "",
+    keep_splits: KeepSplits = False,
+    source_name: SourceName = "",
+    license_: License = "",
+    author: Author = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
     max_pixels: MaxPixels = FetchOptions.max_pixels,
@@ -96,7 +107,8 @@ def urls(
 
     workspace = Workspace.find()
     fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
-    finish(workspace, collect_urls(workspace, file, category, fetch))
+    rights = {"source_name": source_name, "license": license_, "author": author}
+    finish(workspace, collect_urls(workspace, file, category, fetch, keep_splits=keep_splits, **rights))
 
 
 @app.command()
@@ -106,8 +118,17 @@ def folder(
     label_from_folder: Annotated[
         bool, typer.Option("--label-from-folder", help="Use the name of an image's folder as its category.")
     ] = False,
-    labels: Annotated[Path | None, typer.Option(help="CSV with path,label; paths relative to PATH.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Table with a column of file names and one of labels.")] = None,
+    columns: Annotated[str, typer.Option(help="Columns of --labels, as path=A,label=B. Default: recognized.")] = "",
+    map_file: Annotated[
+        Path | None, typer.Option("--map", help="Mapping file: the category of each folder, or of each class of --labels.")
+    ] = None,
+    keep_splits: KeepSplits = False,
+    group_by: GroupBy = "",
     exclude: Exclude = None,
+    source_name: SourceName = "",
+    license_: License = "",
+    author: Author = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
     max_pixels: MaxPixels = FetchOptions.max_pixels,
@@ -121,7 +142,19 @@ def folder(
 
     workspace = Workspace.find()
     options = FetchOptions(min_side=min_side, max_bytes=max_bytes, max_pixels=max_pixels)
-    folder_options = FolderOptions(category, label_from_folder, labels, exclude=tuple(exclude or ()))
+    folder_options = FolderOptions(
+        category,
+        label_from_folder,
+        labels,
+        map_file,
+        keep_splits=keep_splits,
+        group_by=group_by,
+        exclude=tuple(exclude or ()),
+        source_name=source_name,
+        license=license_,
+        columns=columns,
+        author=author,
+    )
     finish(workspace, collect_folder(workspace, path, folder_options, options))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,6 +30,7 @@ from fototeca.collect.host_id import STALE_AFTER_SECONDS
 from fototeca.core.errors import ExternalError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
+from fototeca.vision.image_files import reason_by_name
 
 MAX_MEMBERS = 1_000_000
 MAX_RATIO = 200
@@ -63,7 +65,7 @@ def open_folder(
 
     FototecaError when the archive is damaged or exceeds a limit.
     """
-    if not is_archive(path):
+    if not is_archive(path) and not _is_archive_by_bytes(path):
         yield OpenFolder(path)
         return
     identity = f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}"
@@ -93,6 +95,14 @@ def _remove_stale_folders(own_folder: Path) -> None:
 def is_archive(path: Path) -> bool:
     """Return True if `path` is a file with one of ARCHIVE_SUFFIXES."""
     return path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def _is_archive_by_bytes(path: Path) -> bool:
+    """Return True for a zip or tar file without ending, or with an odd one (`photos.zip?dl=1`)."""
+    if not path.is_file() or reason_by_name(path.name) is not None:
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04" or tarfile.is_tarfile(path)
 
 
 def unpack(path: Path, folder: Path, passed_over: PassedOver, is_excluded: IsExcluded = lambda name: False) -> dict[str, str]:

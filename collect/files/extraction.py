@@ -103,7 +103,8 @@ class Extraction:
             self._extract_nested(path, name)
 
     def _pass_over(self, name: str, reason: str) -> None:
-        self._reasons[normalize_name(name)] = reason
+        name = normalize_name(name)
+        self._reasons[name] = reason
         self.passed_over.add(reason, self.prefix + name)
 
     def _reason(self, member: Member) -> str:
@@ -140,7 +141,8 @@ class Extraction:
         return reason
 
     def _record(self, name: str, path: str) -> None:
-        self.extracted[normalize_name(name)] = path
+        name = normalize_name(name)
+        self.extracted[name] = path
         target = f"{self.folder}/{path}" if self.folder else path
         if target != self.prefix + name:
             self.file_names[target] = self.prefix + name

@@ -14,9 +14,11 @@ from urllib.parse import quote
 from fototeca.collect.api.json_fields import get_text
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.files.archives import is_archive, unpack
-from fototeca.collect.files.class_mapping import find_class_folders, map_folders, render_proposal
+from fototeca.collect.files.class_mapping import find_class_folders, map_folders, render_proposal, write_proposal
 from fototeca.collect.files.extraction import DamagedArchiveError, strip_archive_suffix
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.files.local_files import decode_file_name, local_url
+from fototeca.collect.files.split_facts import Dataset, SplitFacts, find_split_facts
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs import DatasetInfo, Hub, get_hub, redact
 from fototeca.collect.ingest.pipeline import ingest_provenances
@@ -29,16 +31,21 @@ from fototeca.core.passed_over import PassedOver, PassedOverCount
 from fototeca.core.workspace import Workspace
 from fototeca.vision.image_files import find_images
 
-_AUGMENTED = re.compile(r"^(.+)\.rf\.[0-9A-Za-z]+\.\w+$")
-"""File names of Roboflow's augmented copies of an image: `NAME_jpg.rf.HASH.jpg`."""
 
+def import_dataset(workspace: Workspace, hub: str, ref: str, use: FolderOptions, options: FetchOptions) -> CollectSummary:
+    """Download a dataset unless it is complete already, and collect the images whose folders a mapping maps to categories.
 
-def import_dataset(workspace: Workspace, hub: str, ref: str, mapping: Path | None, options: FetchOptions) -> CollectSummary:
-    """Download a dataset unless it is complete already, and collect the images whose folders `mapping` maps to categories.
+    Args:
+        workspace: where the dataset, images and catalog are written.
+        hub: name of the hub.
+        ref: id, DOI or page URL of the dataset.
+        use: `mapping`, `keep_splits` and `group_by`. Without `mapping` a proposal is written.
+        options: limits of fetching.
 
-    Without `mapping` a proposal is written, and FototecaError (exit 3) asks to confirm it. The dataset's splits are not used.
+    Raises:
+        FototecaError: the dataset cannot be fetched or has no images; with exit code 3, the proposal is to be confirmed.
     """
-    settings = workspace.settings
+    settings, mapping = workspace.settings, use.mapping
     categories = read_mapping(mapping, settings) if mapping else {}
     context = SourceContext(workspace, options)
     ref = _normalize_ref(get_hub(hub), ref, context)
@@ -47,13 +54,15 @@ def import_dataset(workspace: Workspace, hub: str, ref: str, mapping: Path | Non
     root = folder / info.folder
     names = find_images(root, passed_over)
     if not names:
-        contents = passed_over.describe_endings() or "; ".join(passed_over.text()) or "no files"
+        contents = passed_over.describe_contents()
         raise ExternalError(f"{ref} of {hub} has no images; it has {contents}", "choose another dataset")
     folders = find_class_folders(names, settings)
     if mapping is None:
         raise _propose(folder, render_proposal(folders, settings, f"{info.title} ({info.page_url})"))
-    labels_by_name = map_folders(folders, categories, mapping)
-    provenances = _provenances(root, info, folders, labels_by_name, file_names)
+    labels_by_name = map_folders(folders, categories, mapping, passed_over)
+    dataset = Dataset(root, list(labels_by_name), file_names, "", dataset_scope(info))
+    facts = find_split_facts(dataset, use, settings)
+    provenances = _provenances(root, info, facts, labels_by_name, file_names)
     total = len(labels_by_name)
     return ingest_provenances(workspace, provenances, options, total=total, local=True, passed_over=passed_over)
 
@@ -101,13 +110,13 @@ def _unpack_archives(folder: Path, passed_over: PassedOver) -> dict[str, str]:
     original_names = {}
     for archive in _list_archives(folder):
         target = archive.with_name(strip_archive_suffix(archive.name))
-        prefix, archive_name = target.relative_to(folder).as_posix(), archive.relative_to(folder).as_posix()
+        prefix = target.relative_to(folder).as_posix()
         try:
             renamed = unpack(archive, target, passed_over)
         except DamagedArchiveError as error:
             archive.unlink(missing_ok=True)  # otherwise the next call would take it for a complete download
             raise ExternalError(error.message, error.hint) from None
-        original_names.update({f"{prefix}/{path}": f"{archive_name}/{name}" for path, name in renamed.items()})
+        original_names.update({f"{prefix}/{path}": f"{prefix}/{name}" for path, name in renamed.items()})
     return original_names
 
 
@@ -116,18 +125,17 @@ def _list_archives(folder: Path) -> list[Path]:
 
 
 def _propose(folder: Path, proposal: str) -> FototecaError:
-    """Write the proposed mapping, unless a file that a person may have edited exists, and return the error to confirm it."""
+    """Write the proposed mapping, and return the error that asks to confirm it."""
     file = folder.with_name(f"{folder.name}.toml")
-    if not file.exists():
-        write_text(file, proposal)
+    write_proposal(file, proposal)
     return ShortfallError(f"{file} proposes a category for each folder", f"confirm it with --map {file}")
 
 
 def _provenances(
-    root: Path, info: DatasetInfo, folders: dict[str, str], labels_by_name: dict[str, str], file_names: dict[str, str]
+    root: Path, info: DatasetInfo, facts: SplitFacts, labels_by_name: dict[str, str], file_names: dict[str, str]
 ) -> Iterator[Provenance]:
     for rank, (name, category) in enumerate(labels_by_name.items()):
-        yield Provenance(
+        place = Provenance(
             local_url(root.resolve() / name),
             info.hub,
             category,
@@ -137,16 +145,11 @@ def _provenances(
             author=info.author,
             license=info.license,
             license_found=info.license_found,
-            original=_original(info, folders[name], Path(name).name),
             file_name=decode_file_name(file_names.get(name, name)),
         )
+        yield facts.add_to(place, name)
 
 
-def _original(info: DatasetInfo, folder: str, name: str) -> str:
-    """Return the id of the original image if the file is an augmented copy, otherwise ""; copies of one original share a split.
-
-    The id leaves out the version, since every version of a dataset makes its own copies of the same images.
-    """
-    copy = _AUGMENTED.match(name)
-    dataset = re.sub(rf"(/versions)?/{re.escape(info.version)}$|@[^@]*$", "", info.ref)
-    return f"{info.hub}/{dataset}/{folder}/{copy[1]}" if copy else ""
+def dataset_scope(info: DatasetInfo) -> str:
+    """Return hub and name of a dataset without its version, since every version has its own copies of the same images."""
+    return f"{info.hub}/" + re.sub(rf"(/versions)?/{re.escape(info.version)}$|@[^@]*$", "", info.ref)

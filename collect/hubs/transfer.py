@@ -78,7 +78,7 @@ def reason_not_downloaded(name: str) -> str:
 
 def no_images_error(hub: str, passed_over: PassedOver, hint: str) -> FototecaError:
     """Return the error for a dataset without images or archives, which lists the files it has."""
-    listed = passed_over.describe_endings() or "no files"
+    listed = passed_over.describe_contents()
     return ExternalError(f"this dataset of {hub} has no images and no archive that can be opened (it has: {listed})", hint)
 
 

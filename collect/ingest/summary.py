@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fototeca.collect.catalog import CandidateState
-from fototeca.core.passed_over import MAX_NAMES, PassedOver, PassedOverCount
+from fototeca.core.passed_over import MAX_NAMES, PassedOver, PassedOverCount, list_names
 from fototeca.core.results import Result
 from fototeca.core.tables import render_table
 
@@ -53,6 +53,9 @@ class CollectSummary(Result):
     passed_over: tuple[PassedOverCount, ...] = ()
     """Files and rows that are no candidates, by reason; see docs/not-taken.md."""
 
+    different_labels: tuple[str, ...] = ()
+    """Lines about images that have another label than given, and the command that applies the given ones."""
+
     problems: tuple[str, ...] = ()
     """One line per query that a source did not answer completely."""
 
@@ -67,6 +70,7 @@ class CollectSummary(Result):
         first += f", {self.lost} lost from the store and from their source" if self.lost else ""
         first += f"; {self.excluded_by_license} more excluded by their license" if self.excluded_by_license else ""
         lines = [*self._reasons(), *(f"  passed over: {row.text()}" for row in self.passed_over)]
+        lines += [f"  {line}" for line in self.different_labels]
         return "\n".join([first, *self._table(), *lines, *(f"  incomplete: {problem}" for problem in self.problems)])
 
     def _reasons(self) -> list[str]:
@@ -77,8 +81,9 @@ class CollectSummary(Result):
             if row.state != "accepted":
                 counts[row.state, row.reason] += row.candidates
                 names[row.state, row.reason] += row.names
+        listed = {key: list_names(names[key][:MAX_NAMES], count) for key, count in counts.items()}
         return [
-            f"  {state} {reason}: {count} ({', '.join(names[state, reason][:MAX_NAMES])})".removesuffix(" ()")
+            f"  {state} {reason}: {count} ({listed[state, reason]})".removesuffix(" ()")
             for (state, reason), count in counts.most_common()
         ]
 
@@ -109,6 +114,7 @@ class SummaryBuilder:
     """First names of the candidates that were not accepted, by the same."""
 
     passed_over: PassedOver = field(default_factory=PassedOver)
+    different_labels: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
 
     def count(self, source: str, category: str, state: CandidateState, reason: str, name: str) -> None:
@@ -132,5 +138,6 @@ class SummaryBuilder:
             self.excluded_by_license,
             tuple(counts),
             self.passed_over.counts(),
+            self.different_labels,
             tuple(self.problems),
         )

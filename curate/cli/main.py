@@ -32,6 +32,13 @@ def label(
     reject: Annotated[str | None, typer.Option(help="Reject the images, for this reason (a short word).")] = None,
     restore: Annotated[bool, typer.Option("--restore", help="Bring rejected or set-aside images back.")] = False,
     comment: Annotated[str, typer.Option(help="A remark to store with the decision.")] = "",
+    from_file: Annotated[
+        Path | None, typer.Option("--from-file", help="Apply the labels of a table or of another program's export.")
+    ] = None,
+    columns: Annotated[str, typer.Option(help="Columns of --from-file, as path=A,label=B. Default: recognized.")] = "",
+    map_file: Annotated[Path | None, typer.Option("--map", help="Mapping of the classes of --from-file.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --from-file: write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --from-file: print JSON.")] = False,
 ) -> None:
     """Set the label of images, reject them or restore them. The decision records the person and the time.
 
@@ -40,15 +47,26 @@ def label(
 
     With --from, a whole category is renamed, as after an edit of fototeca.toml; its images do not count as reviewed.
 
+    With --from-file, every row of a file is a decision on the image that it names by id, path or original file name. A row that
+    repeats an image's label counts as a review; a rejected image stays rejected.
+
     Example: fototeca curate label 3fa2b7 --label beagle
     """
     from fototeca.curate.labels.decisions import decide_images, describe_decision, make_edit
     from fototeca.curate.review.apart import restore_images
     from fototeca.curate.review.rename import rename_category
 
-    if bool(category) == bool(image_id):
-        raise FototecaError("no images given", "give image ids, or --from CATEGORY")
+    if bool(category) + bool(image_id) + (from_file is not None) != 1:
+        raise FototecaError("no images given", "give image ids, --from CATEGORY or --from-file FILE, one of them")
     workspace = Workspace.find()
+    if from_file is not None:
+        from fototeca.curate.labels.from_file import label_from_file
+
+        if label is not None or reject is not None or restore:
+            raise FototecaError("--from-file takes the labels from the file", "leave out --label, --reject and --restore")
+        result = label_from_file(workspace, from_file, columns=columns, mapping=map_file, comment=comment, dry_run=dry_run)
+        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else result.text())
+        return
     if not category:
         edit = make_edit(workspace.settings, label=label, reject=reject, restore=restore)
         ids = image_id or []

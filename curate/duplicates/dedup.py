@@ -16,6 +16,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.clustering import Group, KeepPriority, Match, name_groups, rank_copy, rank_image, split_component
 from fototeca.curate.duplicates.hamming_search import MAX_THRESHOLD
 from fototeca.curate.duplicates.pair_cache import PairCache
+from fototeca.curate.duplicates.representatives import choose_representatives
 from fototeca.curate.duplicates.results import DedupResult
 from fototeca.curate.duplicates.separate import PIXELS, Separator
 from fototeca.curate.duplicates.signatures import Signatures, SignedImage, load_signatures, read_signatures, stack_signatures
@@ -131,18 +132,19 @@ def _group_rows(
     priorities: Mapping[str, KeepPriority],
     keep_near: bool,
 ) -> list[GroupRow]:
-    """Return the catalog rows of the members. Accepted are the best by `rank_copy`, and images held out for test."""
+    """Return the catalog rows of the members, best first by `rank_copy`; see `choose_representatives` for those that stay."""
     before = {image.image_id: image.group for image in images.values() if image.group}
     names = name_groups([[signatures.ids[index] for index in group] for group in groups], before)
     rows = []
     for name, group in zip(names, groups, strict=True):
         ids = {signatures.ids[index]: index for index in group}
-        seen: set[bytes] = set()
-        for image_id in sorted(ids, key=lambda image_id: rank_copy(images[image_id], priorities[image_id])):
-            digest, tie = signatures.digests[ids[image_id]], group[ids[image_id]]
-            kept = not seen or priorities[image_id].held_out or (keep_near and digest not in seen)
-            seen.add(digest)
-            rows.append(GroupRow(image_id, name, kept, tie.reason, tie.distance))
+        ranked = sorted(ids, key=lambda image_id: rank_copy(images[image_id], priorities[image_id]))
+        digests = {image_id: signatures.digests[index] for image_id, index in ids.items()}
+        held_out = {image_id for image_id in ids if priorities[image_id].held_out}
+        chosen = choose_representatives([images[image_id] for image_id in ranked], digests, held_out, keep_near)
+        for image_id in ranked:
+            tie = group[ids[image_id]]
+            rows.append(GroupRow(image_id, name, image_id in chosen, tie.reason, tie.distance))
     return rows
 
 

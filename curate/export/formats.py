@@ -68,9 +68,12 @@ def export_version(
             notify(f"an interrupted export left {left}; delete it if no export is running")
         part.mkdir()
         normalise = kind in NORMALISED if normalise is None else normalise
-        FORMATS[kind](Export(workspace, manifest, part, copy=copy, normalise=normalise))
-        write_text(part / "DATASHEET.md", datasheet(workspace, manifest))
+        export = Export(workspace, manifest, part, copy=copy, normalise=normalise)
+        FORMATS[kind](export)
+        write_text(part / "DATASHEET.md", f"{datasheet(workspace, manifest)}\n{export.describe_files()}")
         part.replace(whole)
+        if export.num_written:
+            notify(f"{export.num_written} of {len(manifest.rows)} images were written as the models saw them, as PNG")
     except OSError as error:
         raise ExternalError(
             f"{folder} could not be written: {error.strerror}", "free some space, or give another folder"

@@ -30,7 +30,8 @@ def export_huggingface(export: Export) -> None:
     for split, records in lines.items():
         if records:  # `datasets` refuses a folder with an empty split
             write_text(export.folder / "data" / split / "metadata.jsonl", "".join(records))
-    write_text(export.folder / "README.md", dataset_card(export.workspace, export.manifest))
+    card = dataset_card(export.workspace, export.manifest)
+    write_text(export.folder / "README.md", f"{card}\n{export.describe_files()}")
 
 
 def _record(row: ManifestRow, file: PlacedFile, multi: bool) -> dict[str, object]:

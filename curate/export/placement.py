@@ -44,11 +44,21 @@ class PlacedFile:
 
 
 class Export:
-    """An export in progress: its folder, whether images are copied or linked, and whether they are normalized."""
+    """An export in progress: its folder, whether images are copied or linked, and whether they are normalized.
+
+    `num_written`: images written as PNG so far, whose files are not the collected ones.
+    """
 
     def __init__(self, workspace: Workspace, manifest: Manifest, folder: Path, *, copy: bool, normalise: bool) -> None:
         self.workspace, self.manifest, self.folder = workspace, manifest, folder
         self.copy, self.normalise = copy, normalise
+        self.num_written = 0
+
+    def describe_files(self) -> str:
+        """Return the section of the datasheet about the files."""
+        written = f"{self.num_written} of {len(self.manifest.rows)} files were written as the models saw them: upright 8-bit sRGB"
+        changed = f" {written}, as PNG without metadata." if self.num_written else ""
+        return f"## Files\n\n`image_id` is the SHA-256 of the file as it was collected.{changed}\n"
 
     def place_all(
         self, folder_of: Callable[[ManifestRow], str], suffixes: Collection[str] = ()
@@ -70,6 +80,7 @@ class Export:
                 with tqdm(total=len(rows), desc="export", unit="image", disable=None) as bar:
                     for row, file in zip(rows, files, strict=True):
                         bar.update()
+                        self.num_written += file.sha256 != row.image_id
                         yield row, file
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)

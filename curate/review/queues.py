@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 from fototeca.collect.catalog import Catalog, Decision, ImageRow, LabelIssueRow, rename_in_label
 from fototeca.core.results import Result
-from fototeca.curate.duplicates.verdict import TO_REVIEW
-from fototeca.curate.labels.apart import read_apart_partners
+from fototeca.curate.duplicates.listing import undecided_ties
 from fototeca.curate.labels.categories import split_label
 from fototeca.curate.labels.review_state import active_decisions, active_reviews
 from fototeca.curate.review.conflicts import find_label_conflicts
@@ -168,12 +167,10 @@ def _categories_by_group(images: Sequence[ImageRow], found: Mapping[str, set[str
 def _possible_copies(catalog: Catalog, images: Sequence[ImageRow]) -> dict[str, list[PossibleCopy]]:
     """Return the images of which each accepted image may be a copy, while nobody has decided between the two."""
     accepted = {image.image_id for image in images if image.status == "accepted"}
-    partners = read_apart_partners(catalog)
     copies: dict[str, list[PossibleCopy]] = defaultdict(list)
-    for tie in catalog.groups.ties():
-        if tie.kind in TO_REVIEW and {tie.a, tie.b} <= accepted and tie.b not in partners.get(tie.a, ()):
-            copies[tie.a].append(PossibleCopy(tie.b, tie.kind))
-            copies[tie.b].append(PossibleCopy(tie.a, tie.kind))
+    for tie in undecided_ties(catalog, accepted):
+        copies[tie.a].append(PossibleCopy(tie.b, tie.kind))
+        copies[tie.b].append(PossibleCopy(tie.a, tie.kind))
     return copies
 
 

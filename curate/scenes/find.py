@@ -29,8 +29,9 @@ NEIGHBORS = 8
 MIN_SIMILARITY = 0.75
 """Cosine of colors and layout below which images are not compared: 95 of 100 unrelated grocery photographs are below 0.77."""
 
-MIN_AGREEING = 12
-"""Local matches that agree on one affine map, in images of one scene."""
+MIN_AGREEING = 8
+"""Local matches that agree on one affine map, in images of one scene: the smallest tried number that none of 1,432 pairs of alike
+photographs of different days reached."""
 
 BURST_SECONDS = 10.0
 """Longest time between two images of a burst."""

@@ -81,7 +81,16 @@ def _share_of_agreeing(images: Sequence[ImageRow], features: FloatArray, groups:
     )
 
 
-def report_scenes(workspace: Workspace, catalog: Catalog, scenes: Scenes, snapshot: CatalogSnapshot) -> None:
+def report_scenes(workspace: Workspace, catalog: Catalog, manifest: Manifest, *, new: bool) -> None:
+    """Report the scenes of a version: those that share a split if it groups by scene and is new, else those that cross splits."""
+    if manifest.group_by != "scene":
+        _warn_of_crossing_scenes(catalog, manifest)
+    elif new:
+        snapshot = read_snapshot(catalog)
+        _report_grouped_scenes(workspace, catalog, form_scenes(catalog, snapshot), snapshot)
+
+
+def _report_grouped_scenes(workspace: Workspace, catalog: Catalog, scenes: Scenes, snapshot: CatalogSnapshot) -> None:
     """Report the scenes that share a split, and by how much an accuracy without them would be flattered."""
     count = len(set(scenes.scene_of.values()))
     notify(f"{len(scenes.scene_of)} images in {count} scenes; a scene shares a split")
@@ -97,7 +106,7 @@ def report_scenes(workspace: Workspace, catalog: Catalog, scenes: Scenes, snapsh
         )
 
 
-def warn_of_crossing_scenes(catalog: Catalog, manifest: Manifest) -> None:
+def _warn_of_crossing_scenes(catalog: Catalog, manifest: Manifest) -> None:
     """Warn where images of one known scene are in several splits. Reads no file."""
     scene_of = form_scenes(catalog, read_snapshot(catalog)).scene_of
     splits: dict[str, set[str]] = defaultdict(set)

@@ -26,9 +26,10 @@ from fototeca.curate.manifest import (
     read_metadata,
     write_manifest,
 )
+from fototeca.curate.review.apart import regroup_apart
 from fototeca.curate.review.queues import CONFLICT, DISAGREED, list_review_items
 from fototeca.curate.scenes.find import compare_scenes, form_scenes
-from fototeca.curate.scenes.flattery import report_scenes, warn_of_crossing_scenes
+from fototeca.curate.scenes.flattery import report_scenes
 from fototeca.curate.snapshot.catalog_state import CatalogSnapshot, read_snapshot, store_groups
 from fototeca.curate.versions.decision_log import list_unstored_decisions
 from fototeca.curate.versions.plan import check_categories, count_left_out, plan_rows
@@ -53,6 +54,8 @@ class FreezeResult(Result):
     """Multi-label: images without a label, which count as negatives of all categories although no person reviewed them."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Accepted images of each category that the version was asked to leave out."""
+    file_names: Mapping[str, str] = field(default_factory=dict)
+    """Original names of the images, by id, where groups leak from one split of their source into another."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the output of `freeze --json`: version, row counts, path, and the exceptions that the version lists."""
@@ -113,9 +116,12 @@ def freeze_version(
     options = _Options(seed, requested, replace_surrogates(note), _remaining_categories(workspace, leave_out), group_by)
     with Catalog.open(workspace) as catalog:
         try:
+            regroup_apart(workspace, catalog)
             if _groups_by_scene(workspace, options):
                 compare_scenes(workspace, catalog)
             result = _freeze(workspace, catalog, options)
+            if result.new and result.manifest.leaks:
+                result = replace(result, file_names=catalog.provenance.file_names())
             items = list_review_items(catalog, workspace.settings.names, {})
         except (OSError, sqlite3.OperationalError) as error:
             versions = list_versions(workspace)
@@ -124,11 +130,7 @@ def freeze_version(
                 f"the version could not be written: {error}{intact}",
                 "fix that, and freeze again",
             ) from None
-        if result.manifest.group_by == "scene":
-            snapshot = read_snapshot(catalog)
-            report_scenes(workspace, catalog, form_scenes(catalog, snapshot), snapshot)
-        else:
-            warn_of_crossing_scenes(catalog, result.manifest)
+        report_scenes(workspace, catalog, result.manifest, new=result.new)
     _warn(result)
     if lost := _count_groups_without_copy([item.image for item in items]):
         notify(
@@ -180,12 +182,12 @@ def _draft(workspace: Workspace, snapshot: CatalogSnapshot, options: _Options, h
     check_categories(snapshot, settings.names, settings.task)
     seed = options.seed if options.seed is not None else parent.seed if parent else 0
     ratios = options.ratios or (parent.ratios if parent else DEFAULT_RATIOS)
-    plan = plan_rows(snapshot, settings.task, options.categories, versions, ratios, seed)
     accepted = [image for image in snapshot.images if image.status == "accepted"]
+    left_out = count_left_out(accepted, settings.names, options.categories)
+    plan = plan_rows(snapshot, settings.task, options.categories, versions, ratios, seed, left_out=tuple(left_out))
     reviewed = {image.image_id for image in accepted if image.reviewed}
     negatives = sum(not row.labels and row.image_id not in reviewed for row in plan.rows)
     unlabeled = sum(not image.label for image in accepted) if settings.task == "single" else 0
-    left_out = count_left_out(accepted, settings.names, options.categories)
     sha256 = hashlib.sha256(manifest_bytes(plan.rows)).hexdigest()
     group_by = "scene" if _groups_by_scene(workspace, options) else ""
     identity = (sha256, options.categories, settings.task, DECODE_VERSION, group_by)
@@ -238,7 +240,7 @@ def freeze_table(result: FreezeResult) -> str:
     reasons = {row["label"]: row["reason"] for row in manifest.uneven}
     lines += [f"uneven: {label}: {reason}" for label, reason in reasons.items()]
     lines += [f"left out: {label}: {count} images" for label, count in result.left_out.items()]
-    return "\n".join([*lines, *(source_split_lines(manifest) if result.new else ())])
+    return "\n".join([*lines, *(source_split_lines(manifest, result.file_names) if result.new else ())])
 
 
 def _groups_by_scene(workspace: Workspace, options: _Options) -> bool:

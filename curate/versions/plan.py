@@ -42,13 +42,14 @@ def plan_rows(
     ratios: Sequence[float],
     seed: int,
     stored: Mapping[str, SplitName] | None = None,
+    left_out: Sequence[str] = (),
 ) -> VersionPlan:
     """Plan the rows of a version.
 
     `names`: the categories; images of others are left out. `versions`: the earlier versions, oldest first; their images keep
     the split they had. `ratios`: percentages of train, val and test. `stored`: for a rebuild, the splits that the version
     stored; only images that neither the earlier versions nor `stored` contain get the split of their source, or one from the
-    optimizer.
+    optimizer. `left_out`: the other categories, for the hint of the error.
 
     Raises:
         FototecaError: a category has too few images to split.
@@ -59,7 +60,8 @@ def plan_rows(
     pinned = _merge_by_group(stored or {}, group_of) | _merge_by_group(earlier, group_of)
     given = resolve_source_splits(snapshot.images, snapshot.source_splits, group_of, earlier.keys(), pinned)
     groups = _make_groups(chosen, group_of, pinned, given)
-    check_group_counts(groups, names, sum(image.status == "accepted" and not image.label for image in snapshot.images))
+    unlabeled = sum(image.status == "accepted" and not image.label for image in snapshot.images)
+    check_group_counts(groups, names, unlabeled, left_out)
     shares = [ratio / 100 for ratio in ratios]
     splits = assign_splits(groups, shares, seed)
     rows = [make_row(image, splits[group_of[image.image_id]], group_of[image.image_id], snapshot.sources) for image in chosen]
@@ -140,10 +142,10 @@ def check_categories(snapshot: CatalogSnapshot, names: Sequence[str], task: Task
         )
 
 
-def check_group_counts(groups: Sequence[SplitGroup], names: Sequence[str], unlabeled: int) -> None:
+def check_group_counts(groups: Sequence[SplitGroup], names: Sequence[str], unlabeled: int, left_out: Sequence[str]) -> None:
     """Check that every category has enough groups for each split to have one.
 
-    `unlabeled`: accepted images without a label, which the hint mentions.
+    `unlabeled`: accepted images without a label, and `left_out`: categories that are left out already; the hint mentions both.
 
     Raises:
         FototecaError: a category has fewer than `MIN_GROUPS` groups.
@@ -158,10 +160,11 @@ def check_group_counts(groups: Sequence[SplitGroup], names: Sequence[str], unlab
         counts = ", ".join(
             f"{name} has {num_images[name]}" + f" in {num_groups[name]} groups" * (num_images[name] > 0) for name in few
         )
+        options = "".join(f" --leave-out {shlex.quote(name)}" for name in (*left_out, *few))
+        without = f"freeze without it: fototeca curate freeze{options}" if len(few) < len(names) else "remove the category"
         raise FototecaError(
             f"too few accepted images to split: {counts}",
-            f"each category needs {MIN_GROUPS} or more that are not near-duplicates: collect more{label_hint},"
-            " or freeze without it: fototeca curate freeze" + "".join(f" --leave-out {shlex.quote(name)}" for name in few),
+            f"each category needs {MIN_GROUPS} or more that are not near-duplicates: collect more{label_hint}, or {without}",
         )
 
 

@@ -36,7 +36,7 @@ class SourceSplits:
     """Groups in several splits: group, splits, split (the resulting one), frozen (an image was frozen), image_ids."""
 
     missing: Mapping[str, tuple[SplitName, ...]] = field(default_factory=dict)
-    """Of val and test, those that no source gives to a category; categories that lack none are absent."""
+    """Of val and test, those that no source leaves a category, leaks resolved; categories that lack none are absent."""
 
     def encode(self, image_ids: Iterable[str]) -> str:
         """Return one character for each image in the order of their ids: 0 train, 1 val, 2 test, - none; "" if all have none."""
@@ -97,7 +97,9 @@ def resolve_source_splits(
             )
     counted = [image for image in images if image.status == "accepted" and given.get(image.image_id)]
     by_image = {image.image_id: _merge(given[image.image_id]) for image in counted}
-    return SourceSplits(by_group, by_image, tuple(leaks), _find_missing(counted, given))
+    resolved = {**by_group, **frozen_groups}
+    missing = _find_missing(counted, {image.image_id: resolved[group_of[image.image_id]] for image in counted})
+    return SourceSplits(by_group, by_image, tuple(leaks), missing)
 
 
 def _merge(splits: Collection[str]) -> SplitName:
@@ -105,18 +107,26 @@ def _merge(splits: Collection[str]) -> SplitName:
     return cast("SplitName", merge_splits(cast("Collection[SplitName]", splits)))
 
 
-def _find_missing(images: Sequence[ImageRow], given: Mapping[str, Collection[str]]) -> dict[str, tuple[SplitName, ...]]:
-    """Return for each category the splits other than train that no image with a source split has."""
+def _find_missing(images: Sequence[ImageRow], splits: Mapping[str, SplitName]) -> dict[str, tuple[SplitName, ...]]:
+    """Return for each category the splits other than train that none of its images has, leaks resolved.
+
+    `images`: those for which a source gives a split. `splits`: the split of their group.
+    """
     present: dict[str, set[str]] = defaultdict(set)
     for image in images:
         for label in image.label.split(LABEL_SEPARATOR):
-            present[label].update(given[image.image_id])
+            present[label].add(splits[image.image_id])
     lacking = {label: tuple(name for name in SPLITS if name not in {"train", *names}) for label, names in present.items()}
     return {label: names for label, names in sorted(lacking.items()) if names and label}
 
 
-def source_split_lines(manifest: Manifest) -> list[str]:
-    """Return the lines that state for people which splits of sources a version keeps, and which it does not."""
+def source_split_lines(manifest: Manifest, file_names: Mapping[str, str]) -> list[str]:
+    """Return the lines that state for people which splits of sources a version keeps, and which it does not.
+
+    Args:
+        manifest: a version that was just frozen.
+        file_names: original names of images, by id.
+    """
     lines = []
     given, used = manifest.source_splits, encode_splits(manifest.rows)
     if given.strip("-"):
@@ -132,13 +142,17 @@ def source_split_lines(manifest: Manifest) -> list[str]:
             lines.append(f"the sources give no {split} images of {listed}: they are taken from train")
     for frozen in (False, True):
         if leaks := [leak for leak in manifest.leaks if leak["frozen"] == frozen]:
-            lines.append(_describe_leaks(leaks, frozen))
+            lines.append(_describe_leaks(leaks, frozen, file_names))
     return lines
 
 
-def _describe_leaks(leaks: Sequence[Mapping[str, Any]], frozen: bool) -> str:
+def _describe_leaks(leaks: Sequence[Mapping[str, Any]], frozen: bool, file_names: Mapping[str, str]) -> str:
     """Return a line about groups in several splits, with the first of them."""
-    names = ", ".join(f"{leak['group'][:12]} ({'+'.join(leak['splits'])} -> {leak['split']})" for leak in leaks[:_MAX_LISTED])
+    listed = []
+    for leak in leaks[:_MAX_LISTED]:
+        ids = leak["image_ids"]
+        names = " = ".join(file_names.get(image_id) or image_id[:12] for image_id in ids[:2])
+        listed.append(f"{names}{' = …' if len(ids) > 2 else ''} ({'+'.join(leak['splits'])} -> {leak['split']})")
     more = f" and {len(leaks) - _MAX_LISTED} more" * (len(leaks) > _MAX_LISTED)
     rule = "images of it are frozen, so the frozen split stays" if frozen else "test wins over val over train"
-    return f"leaks: {len(leaks)} groups are in several splits of their source ({rule}): {names}{more}"
+    return f"leaks: {len(leaks)} groups are in several splits of their source ({rule}): {', '.join(listed)}{more}"

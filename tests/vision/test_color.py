@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from fototeca.vision.image import decode, decode_grey, decode_pixels, decode_with_info
+from fototeca.vision.image import (
+    DecodeError,
+    decode,
+    decode_grey,
+    decode_pixels,
+    decode_reduced,
+    decode_with_info,
+    find_changes,
+    read_stored_size,
+)
 from tests.vision.icc import cmyk_profile, grey_profile, rgb_profile
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -73,6 +83,17 @@ def test_transparent_pixels_are_converted_before_they_are_composited() -> None:
     assert info.normalized == ("profile", "transparency")
     assert np.asarray(picture)[0].min() >= 252
     all_readers_agree(data)
+
+
+@pytest.mark.parametrize("read", [decode, lambda data: decode_reduced(data, 4)])
+def test_decoded_images_carry_no_metadata(read: Callable[[bytes], Image.Image]) -> None:
+    """A thumbnail or PNG made of one has neither profile nor place."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8825)[1] = "N"
+    for profile in (rgb_profile(), SRGB, b"junk"):
+        picture = read(encoded(colors(), "JPEG", icc_profile=profile, exif=exif.tobytes()))
+        with Image.open(io.BytesIO(encoded(picture, "WEBP"))) as saved:
+            assert "icc_profile" not in saved.info and not saved.getexif()
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
@@ -166,6 +187,15 @@ def glyph(shift: int, color: tuple[int, int, int] = (255, 255, 255)) -> Image.Im
     image = Image.new("RGBA", (64, 64), (*color, 0))
     image.paste((*color, 255), (shift, 20, shift + 20, 40))
     return image
+
+
+@pytest.mark.parametrize("mode", ["LA", "P", "PA"])
+def test_white_glyphs_of_grey_and_palette_images(mode: str) -> None:
+    """Whatever holds the transparency."""
+    data = encoded(glyph(9).convert(mode), "TIFF" if mode == "PA" else "PNG")
+    picture, info = decode_with_info(data)
+    assert info.background == "black" and picture.getpixel((15, 30)) == (255, 255, 255)
+    all_readers_agree(data)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "TIFF"])
@@ -267,10 +297,12 @@ def test_photographs_of_phones_are_upright(kind: str, turn: int) -> None:
 def test_jpeg_xl_is_read_where_its_plugin_is() -> None:
     """Its size is checked before its plugin decodes."""
     pytest.importorskip("pillow_jxl")
-    data = encoded(colors(96, 64), "JXL", lossless=True)
-    assert distance(decode(data), colors(96, 64)) == 0
-    with pytest.raises(Exception, match="too-many-pixels: 96×64"):
-        decode(data, max_pixels=6_000)
+    for size in ((96, 64), (300, 4_099), (77, 77), (16, 9)):
+        for options in ({}, {"use_container": True, "exif": b"Exif\0\0" + b"\xff\x0a" * 3_000}):
+            data = encoded(colors(*size), "JXL", lossless=True, **options)
+            assert distance(decode(data), colors(*size)) == 0
+            with pytest.raises(DecodeError, match=f"too-many-pixels: {size[0]}×{size[1]}"):
+                decode(data, max_pixels=140)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB"])
@@ -279,3 +311,19 @@ def test_portable_anymaps_are_read(mode: str) -> None:
     data = encoded(colors().convert(mode), "PPM")
     assert distance(decode(data), colors().convert(mode).convert("RGB")) == 0
     assert decode_with_info(data)[1].format == "PPM"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "HEIF"])
+def test_changes_are_found_without_decoding_where_the_header_tells(kind: str) -> None:
+    """`find_changes` says what decoding says; `read_stored_size` gives the size before orientation."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    for options in ({}, {"exif": exif.tobytes()}, {"icc_profile": rgb_profile()}):
+        data = encoded(colors(96, 64), kind, **options)
+        info = decode_with_info(data)[1]
+        assert find_changes(data) == info.normalized
+        sides = (info.height, info.width) if "orientation" in info.normalized else (info.width, info.height)
+        assert read_stored_size(data) == sides

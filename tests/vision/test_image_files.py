@@ -111,7 +111,7 @@ def test_three_names_and_the_endings_are_listed(tmp_path: Path) -> None:
     for name in ("1.HEIC", "2.heic", "3.HEIC", "4.HEIC", "b.mp4", "README", "Thumbs.db"):
         passed_over.add("junk" if name == "Thumbs.db" else "not-an-image", name)
     assert passed_over.text()[0] == "6 not-an-image: 1.HEIC, 2.heic, 3.HEIC and 3 more"
-    assert passed_over.describe_endings() == "4 HEIC, 1 without ending, 1 mp4"
+    assert passed_over.describe_contents() == "4 HEIC, 1 without ending, 1 mp4"
 
 
 PARTS = st.sampled_from(["cat", "@eaDir", ".git", "b.jpg", "x", "__MACOSX", "ñ"])

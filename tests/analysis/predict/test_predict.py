@@ -72,16 +72,21 @@ def test_duplicates_and_unreadable_files(studied: Studied, first_image: Callable
         predict_paths(workspace, runs[0], [str(tmp_path / "none.jpg")])
 
 
-def test_folders_are_searched_recursively(studied: Studied, tmp_path: Path) -> None:
-    """Image files are predicted in order; a folder without images is an error."""
+def test_folders_are_searched_recursively(studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Images are predicted in order and other files counted; a folder without images is an error that says what it has."""
     workspace, runs = studied
     (tmp_path / "in" / "deep").mkdir(parents=True)
-    for name in ("b.JPG", "c.jfif", "deep/a.jpg", "notes.txt"):
+    for name in ("b.JPG", "c.jfif", "d.jpg_large", "deep/a.jpg", "notes.txt", "deep/clip.mp4", ".DS_Store"):
         (tmp_path / "in" / name).write_bytes(jpeg(1))
     facts = predict_paths(workspace, runs[0], [str(tmp_path / "in")])
-    assert [Path(fact.path).name for fact in facts] == ["b.JPG", "c.jfif", "a.jpg"]
+    assert [Path(fact.path).name for fact in facts] == ["b.JPG", "c.jfif", "d.jpg_large", "a.jpg"]
+    counted = [line for line in capsys.readouterr().err.splitlines() if "passed over" in line]
+    assert counted == [
+        f"fototeca: passed over: 1 {text}" for text in ("data: notes.txt", "junk: .DS_Store", "video: deep/clip.mp4")
+    ]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FototecaError, match="contains no images"):
+    (tmp_path / "empty" / "clip.MP4").write_bytes(b"x")
+    with pytest.raises(FototecaError, match="contains no images; it has 1 MP4"):
         predict_paths(workspace, runs[0], [str(tmp_path / "empty")])
 
 

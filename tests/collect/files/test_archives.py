@@ -93,6 +93,14 @@ def test_soft_links_are_resolved_inside(tmp_path: Path, make: Callable[..., Path
     }
 
 
+def test_names_that_begin_with_a_dot_and_a_slash(tmp_path: Path) -> None:
+    """As tar writes them for `tar -cf a.tar .`; they are shown without."""
+    path = tar_of(tmp_path / "a.tar", {"./cat/1.jpg": jpeg(1), "./cat/2.mp4": b"x"}, hard=[("./dog/1.jpg", "./cat/1.jpg")])
+    assert unpack(path, tmp_path / "out", passed_over := PassedOver()) == {}
+    assert passed_over.text() == ["1 video: cat/2.mp4"]
+    assert (tmp_path / "out" / "dog" / "1.jpg").read_bytes() == jpeg(1)
+
+
 def test_hard_links_are_files(tmp_path: Path) -> None:
     """As tar writes the second name of a file; the target is named from the top."""
     path = tar_of(tmp_path / "a.tar", {"store/1.jpg": jpeg(1)}, hard=[("dog/1.jpg", "store/1.jpg"), ("dog/2.jpg", "../up.jpg")])
@@ -178,6 +186,16 @@ def test_patterns_exclude_members(tmp_path: Path) -> None:
     for pattern in ("", "!keep", "# note", "a\\"):
         with pytest.raises(FototecaError, match="is invalid"):
             Exclude([pattern])
+
+
+def test_a_negative_size_ends_the_reading(tmp_path: Path) -> None:
+    """Such a tar leads back to its own start for ever."""
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("a.jpg")
+        info.pax_headers = {"size": "-1536"}
+        archive.addfile(info)
+    with pytest.raises(DamagedArchiveError, match="cannot be unpacked"):
+        extracted(tmp_path / "a.tar")
 
 
 NAMES = st.sampled_from(

@@ -21,7 +21,9 @@ def words(node: ast.expr, constants: dict[str, ast.expr]) -> Iterator[str]:
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
             yield part.value
         elif isinstance(part, ast.Name) and part.id in constants:
-            yield from (item.value for item in ast.walk(constants[part.id]) if is_text(item))
+            value = constants[part.id]
+            values = value.values if isinstance(value, ast.Dict) else [value]
+            yield from (item.value for item in values if is_text(item))
 
 
 def is_text(node: ast.AST) -> bool:
@@ -33,6 +35,7 @@ def reasons_in(path: Path) -> Iterator[str]:
     """Yield the reasons that a module counts or returns."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     targets = [(node.targets[0], node.value) for node in tree.body if isinstance(node, ast.Assign)]
+    targets += [(node.target, node.value) for node in tree.body if isinstance(node, ast.AnnAssign) and node.value]
     constants = {target.id: value for target, value in targets if isinstance(target, ast.Name) and target.id.isupper()}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and len(node.args) == 2:

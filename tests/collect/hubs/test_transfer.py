@@ -20,6 +20,7 @@ import pytest
 
 from fototeca.collect.files import archives, disk_space
 from fototeca.collect.files.archives import unpack
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.files.safe_names import safe_name
 from fototeca.collect.http.client import Downloader
 from fototeca.collect.http.options import FetchOptions
@@ -186,7 +187,7 @@ def test_killed_download_is_resumed(tmp_path: Path) -> None:
         hubs.stalled = False
         site.requests.clear()
         with pytest.raises(FototecaError, match="confirm it"):
-            import_dataset(workspace, "zenodo", "1234", None, LOCAL)
+            import_dataset(workspace, "zenodo", "1234", FolderOptions(), LOCAL)
         ranges = [request.headers["Range"] for request in site.requests if "Range" in request.headers]
         assert ranges == [f"bytes={begun}-"]
         place = workspace.cache / "hubs" / "zenodo-1234"
@@ -199,14 +200,14 @@ def test_archive_bomb_from_a_hub_has_exit_code_4(tmp_path: Path) -> None:
     """The fault is outside, not the user's."""
     hubs = Hubs(archive=deflated({"a/bomb.jpg": bytes(30_000_000)}))
     with serve(hubs) as site, pytest.raises(FototecaError, match="unpacks to too much") as stop:
-        import_dataset(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", None, LOCAL)
+        import_dataset(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", FolderOptions(), LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
 
 
 def test_archive_without_images_is_an_error(tmp_path: Path) -> None:
     """Not an empty proposal."""
     with serve(Hubs(archive=zipped({"a.csv": b"1,2"}))) as site, pytest.raises(FototecaError, match="has no images"):
-        import_dataset(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", None, LOCAL)
+        import_dataset(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", FolderOptions(), LOCAL)
 
 
 # ---- archives that want to harm
@@ -425,10 +426,10 @@ def test_broken_archive_is_downloaded_again(workspace: Workspace, hubs: Hubs) ->
     """Without a checksum, an archive that cannot be unpacked does not count as downloaded."""
     hubs.archive = b"PK\x03\x04 broken"
     with pytest.raises(FototecaError, match="cannot be unpacked"):
-        import_dataset(workspace, "kaggle", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "kaggle", "alice/pets", FolderOptions(), LOCAL)
     hubs.archive = ARCHIVE
     with pytest.raises(FototecaError, match="proposes a category for each folder"):
-        import_dataset(workspace, "kaggle", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "kaggle", "alice/pets", FolderOptions(), LOCAL)
 
 
 def test_unpacked_files_are_kept(tmp_path: Path) -> None:

@@ -182,6 +182,7 @@ FAULTS: dict[str, tuple[Send, str, str]] = {
     "broken-head.jpg": (plain(b"\xff\xd8\xff" + b"junk" * 400), "rejected", "not-an-image"),
     "broken.avif": (plain(BROKEN_AVIF, "image/avif"), "rejected", "truncated"),
     "photo.heic": (plain(b"\x00\x00\x00\x18ftypheic" + b"\0" * 900, "image/heic"), "rejected", "not-an-image"),
+    "photo.tif": (plain(b"II*\0\x10\0\0\0CR\x02\0" + b"\0" * 900, "image/tiff"), "rejected", "camera-raw"),
     "photo.jxl": (plain(b"\xff\x0a" + b"\0" * 900, "image/jxl"), "rejected", "truncated"),
     "9900.png": (plain(png_bomb(9_900), "image/png"), "rejected", "too-many-pixels"),
     "30000.png": (plain(png_bomb(30_000), "image/png"), "rejected", "too-many-pixels"),

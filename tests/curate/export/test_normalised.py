@@ -143,6 +143,8 @@ def test_torchvision_reads_what_the_models_saw(collected: tuple[Workspace, Manif
                 assert is_stored or (not file.getexif() and not file.info.keys() - {"transparency"})
             count += 1
     assert count == len(rows)
+    text = (tmp_path / "out" / "DATASHEET.md").read_text(encoding="utf-8")
+    assert "14 of 20 files were written as the models saw them" in text
 
 
 @pytest.mark.parametrize("kind", ["huggingface", "croissant", "coco"])
@@ -242,6 +244,6 @@ def test_command_leaves_files_alone_on_request(
     monkeypatch.chdir(workspace.root)
     out = str(tmp_path / "out")
     result = CliRunner().invoke(app, ["export", "v001", out, "--format", "imagefolder", "--no-normalise"])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 0 and "4 of 20 images were written" in result.output, result.output
     links = [path for path in (tmp_path / "out").rglob("*") if path.is_symlink()]
     assert len(links) == len([row for row in manifest.rows if not row.path.endswith((".gif", ".heic"))])

@@ -62,6 +62,14 @@ def test_find_category(text: str, category: str) -> None:
     assert find_category(text, PETS) == category
 
 
+@pytest.mark.parametrize(
+    ("category", "text"), [("2 euro", "1 euro"), ("c++", "c#"), ("\u72ac a", "\u732b a"), ("\u304b", "\u304c")]
+)
+def test_another_name_is_not_taken_for_a_category(category: str, text: str) -> None:
+    """Digits, signs and letters of any script distinguish names."""
+    assert find_category(text, settings(category)) == ""
+
+
 def test_spelling_of_two_categories_names_neither() -> None:
     """Where categories differ in spelling only, only the exact name counts."""
     both = settings("crab", "Crabs")

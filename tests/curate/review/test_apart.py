@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from fototeca import Workspace
-from fototeca.collect.catalog import Catalog, Edit, ImageRow, TieRow
+from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow, TieRow
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import create_workspace
 from fototeca.curate.duplicates.clustering import Match
 from fototeca.curate.duplicates.separate import Separator
+from fototeca.curate.labels.apart import add_apart, all_pairs
 from fototeca.curate.labels.decisions import list_decisions
 from fototeca.curate.review.apart import declare_apart, restore_images
 from fototeca.curate.review.queues import CONFLICT, POSSIBLE_COPY
@@ -148,6 +149,16 @@ def test_declarations_survive_the_loss_of_the_catalog(copies: tuple[Workspace, l
     assert workspace.verify("v001").ok
 
 
+def test_freeze_completes_an_interrupted_declaration(copies: tuple[Workspace, list[str]]) -> None:
+    """After a kill between the decisions and the groups, the next freeze groups the images again."""
+    workspace, ids = copies
+    with Catalog.open(workspace) as catalog:
+        add_apart(catalog, all_pairs(ids), by=Actor.person("tester"))
+    assert statuses(workspace, ids) == "addd"
+    assert {row.image_id for row in workspace.freeze().manifest.rows} >= {*ids}
+    assert statuses(workspace, ids) == "aaaa"
+
+
 def test_command(copies: tuple[Workspace, list[str]], fototeca: Callable[..., Any]) -> None:
     """The command takes beginnings of ids, prints the pairs and rejects a single image."""
     workspace, ids = copies
@@ -175,6 +186,10 @@ def test_page_declares_and_undoes(copies: tuple[Workspace, list[str]]) -> None:
     with pytest.raises(FototecaError, match="no copies"):
         session.apart(shown, ids[1])
     session.undo([row.decision_id for row in written])
+    assert statuses(workspace, ids) == "addd"
+    restored = session.decide({ids[1]: details.state}, ids[1], Edit.restore(), group=False)
+    assert [row.action for row in restored] == ["restore", "apart"]
+    session.undo([row.decision_id for row in restored])
     assert statuses(workspace, ids) == "addd"
 
 

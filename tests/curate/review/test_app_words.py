@@ -139,3 +139,16 @@ def test_apart_tags_are_pairs(pushed: Pushed) -> None:
     sample = dataset.one({"image_id": ids[6]})
     sample.reload()
     assert sample.tags == []
+
+
+def test_restore_tag_declares_the_pair(pushed: Pushed) -> None:
+    """Restoring in the App means the same as by command: no copy of the image that pushed it out."""
+    from fototeca.curate.review.fiftyone_app import apply_review
+
+    workspace, ids, dataset = pushed
+    change(dataset, ids[6], tags=("Restore",))
+    assert apply_review(workspace).decisions == 2
+    with Catalog.open(workspace) as catalog:
+        assert read_apart_partners(catalog)[ids[6]] == {ids[5]}
+    assert image(workspace, ids[6]).status == "accepted"
+    assert apply_review(workspace).decisions == 0

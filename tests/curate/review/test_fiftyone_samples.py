@@ -59,6 +59,7 @@ def test_label_issues_have_saved_views(
     first = dataset.one({"image_id": ids[0]})
     assert (first.suggested, first.issue_score, first.is_representative, first.status) == ("dog", 0.9, True, "accepted")
     assert dataset.one({"image_id": ids[1]}).suggested is None
+    assert sorted(dataset.values("file_name")) == ["0.png", "1.png", "2.png", "3.png"]
     with Catalog.open(workspace) as catalog:
         catalog.decisions.add(ids[0], Edit.relabel("cat"), by=Actor.person("ana"))
     dataset = datasets(workspace)

@@ -21,6 +21,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import Manifest, read_metadata
 from fototeca.curate.scenes.components import Tie, join_ties
+from fototeca.curate.scenes.find import MIN_AGREEING
 from fototeca.curate.scenes.layout import describe_layout
 from fototeca.curate.scenes.local_matches import count_agreeing, find_keypoints
 from fototeca.curate.versions.freeze import freeze_version
@@ -147,7 +148,7 @@ def test_matches_agree_for_views_of_one_place_alone() -> None:
     first, other = draw_place(1), draw_place(2)
     keypoints = [find_keypoints(image) for image in (first, draw_frame(first, 3), other, np.full_like(first, 128))]
     assert count_agreeing(keypoints[0], keypoints[1]) >= 40
-    assert max(count_agreeing(keypoints[0], one) for one in keypoints[2:]) < 12
+    assert max(count_agreeing(keypoints[0], one) for one in keypoints[2:]) < MIN_AGREEING
     assert count_agreeing(keypoints[1], keypoints[0]) >= 40
     assert np.array_equal(find_keypoints(first), keypoints[0])
 

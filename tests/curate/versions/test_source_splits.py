@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fototeca.collect.catalog import ImageRow
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import SPLITS, Manifest, SplitName, read_manifest
+from fototeca.curate.versions import split_optimizer
 from fototeca.curate.versions.freeze import freeze_table, freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
 from fototeca.curate.versions.source_splits import resolve_source_splits
@@ -77,7 +78,11 @@ def test_leaking_group_goes_to_test_and_is_listed(workspace: Workspace, add_imag
         "image_ids": sorted([ids[0], ids[-1]]),
     }
     assert leaks.keys() == {ids[0], ids[1]}
-    assert "leaks: 2 groups are in several splits of their source (test wins over val over train)" in freeze_table(result)
+    line = next(line for line in freeze_table(result).splitlines() if line.startswith("leaks: 2 groups are in several splits"))
+    assert "(test wins over val over train)" in line
+    assert "0.png" in line
+    assert "39.png" in line
+    assert "(train+test -> test)" in line
     assert rebuild_version(workspace, "v001")
 
 
@@ -133,6 +138,19 @@ def test_missing_val_is_taken_from_train(workspace: Workspace, add_images: AddIm
     assert rebuild_version(workspace, "v001")
 
 
+def test_val_that_leaks_into_test_is_taken_from_train(
+    workspace: Workspace, add_images: AddImages, group_images: GroupImages
+) -> None:
+    """Where every val image is a near-copy of a test image, none would be left."""
+    ids = add_images(workspace, ["cat", "dog"] * 50)
+    give_splits(workspace, ids, 76, 4, 20)
+    group_images(workspace, [[ids[76 + number], ids[80 + number]] for number in range(4)], keep_near=True)
+    result = freeze_version(workspace)
+    assert all(4 <= counts["val"] <= 6 for counts in result.manifest.label_counts().values())
+    assert {splits_of(result.manifest)[image_id] for image_id in ids[76:]} == {"test"}
+    assert rebuild_version(workspace, "v001")
+
+
 def test_missing_val_in_a_multi_label_task(tmp_path_factory: pytest.TempPathFactory, add_images: AddImages) -> None:
     """Images with several labels too: test stays test and val gets images of every category."""
     workspace = create_workspace(tmp_path_factory.mktemp("multi") / "w", ["cat", "dog", "fox"], task="multi")
@@ -170,6 +188,15 @@ def test_left_out_label_of_a_multi_label_image(tmp_path_factory: pytest.TempPath
     rows = {row.image_id: row for row in freeze_version(workspace, leave_out=["cat"]).manifest.rows}
     assert {rows[image_id].label for image_id in ids} == {"dog"}
     assert rebuild_version(workspace, "v001")
+
+
+def test_command_of_the_error_repeats_what_is_left_out(tmp_path_factory: pytest.TempPathFactory, add_images: AddImages) -> None:
+    """So that it can be pasted."""
+    workspace = create_workspace(tmp_path_factory.mktemp("three") / "w", ["cat", "dog", "red fox"])
+    add_images(workspace, ["dog"] * 20 + ["red fox"])
+    with pytest.raises(FototecaError) as refused:
+        freeze_version(workspace, leave_out=["cat"])
+    assert "fototeca curate freeze --leave-out cat --leave-out 'red fox'" in refused.value.hint
 
 
 def test_leave_out_refuses_unknown_and_all_categories(workspace: Workspace, add_images: AddImages) -> None:
@@ -228,3 +255,27 @@ def test_no_group_crosses_splits_and_test_loses_nothing_to_train(
         assert len(leaked) <= 1
         if len(given_here) > 1:
             assert leaked[0]["splits"] == [split for split in SPLITS if split in given_here]
+
+
+@pytest.mark.parametrize("max_kinds", [0, 100], ids=["tabu-search", "exact"])
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from("abcd"), min_size=1, max_size=3, unique=True),
+            st.lists(SPLIT_NAMES, min_size=1, max_size=3, unique=True),
+        ),
+        max_size=25,
+    )
+)
+def test_groups_go_only_where_they_are_allowed(max_kinds: int, rows: list[tuple[list[str], list[SplitName]]]) -> None:
+    """By stratification, by the exact optimizer and by the search."""
+    groups = [
+        make_split_group(str(number), [labels], allowed=tuple(split for split in SPLITS if split in allowed))
+        for number, (labels, allowed) in enumerate(rows)
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(split_optimizer, "MAX_KINDS", max_kinds)
+        patch.setattr(split_optimizer, "PATIENCE", 50)
+        assigned = assign_splits(groups, (0.7, 0.1, 0.2), 0)
+    assert all(assigned[group.group_id] in group.allowed for group in groups)
