@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 from PIL import ExifTags
 
@@ -18,6 +19,9 @@ _TAGS = (
 )
 """Time, fraction of a second and offset from UTC: of the exposure, or, where that is missing, of the digitization."""
 
+_MAX_BYTES = 1 << 28
+"""Largest file that is read for its time."""
+
 
 def read_time_taken(data: bytes) -> str:
     """Return the time of the photograph in ISO 8601, with its fraction of a second and its offset from UTC where EXIF has them.
@@ -28,13 +32,22 @@ def read_time_taken(data: bytes) -> str:
         with open_image(data, sys.maxsize) as image:
             if image.format == "PNG" and "exif" not in image.info:
                 return ""  # `getexif` would decode the pixels to find EXIF after them
-            fields = image.getexif().get_ifd(ExifTags.IFD.Exif)
+            exif = image.getexif()
+            fields = exif.get_ifd(ExifTags.IFD.Exif)
     except Exception:  # broken metadata raises anything
         return ""
     for time, fraction, offset in _TAGS:
         if taken := parse_time_taken(*(_text(fields.get(tag)) for tag in (time, fraction, offset))):
             return taken
-    return ""
+    return parse_time_taken(_text(exif.get(ExifTags.Base.DateTime)))  # simple cameras write no other time
+
+
+def read_file_time_taken(path: Path) -> str:
+    """Return the time of the photograph in a file as `read_time_taken` does; empty where the file cannot be read."""
+    try:
+        return read_time_taken(path.read_bytes()) if path.stat().st_size <= _MAX_BYTES else ""
+    except OSError:
+        return ""
 
 
 def parse_time_taken(time: str, fraction: str = "", offset: str = "") -> str:

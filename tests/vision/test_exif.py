@@ -27,8 +27,13 @@ def test_time_is_read_from_every_format_with_exif(format: str) -> None:
     assert read_time_taken(photograph(format, fields)) == "2024-05-06T07:08:09.250000-03:30"
 
 
-def test_digitization_replaces_a_missing_exposure() -> None:
-    """Scans have only the time of the digitization; the time of a later edit does not count."""
+def test_other_times_replace_a_missing_exposure() -> None:
+    """Scans have only the time of the digitization, simple cameras only that of the file."""
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[ExifTags.Base.DateTime] = "2024:05:06 07:08:09"
+    Image.new("RGB", (8, 8)).save(file, "JPEG", exif=exif)
+    assert read_time_taken(file.getvalue()) == "2024-05-06T07:08:09"
     assert read_time_taken(photograph("JPEG", {36868: "2024:05:06 07:08:09"})) == "2024-05-06T07:08:09"
     assert read_time_taken(photograph("JPEG", {})) == ""
     assert read_time_taken(b"\xff\xd8\xff broken") == ""
