@@ -1,0 +1,107 @@
+"""Align two images at native detail: cut and turn one as a view states, bring both to one size, and refine by an affine warp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fototeca.curate.duplicates.transforms import FULL, Box, apply_turn
+
+Floats = NDArray[np.float32]
+
+WORKING_SIDE = 512
+"""Longest side of two images that are compared, in pixels; both get the smaller size of the two."""
+
+MAX_STRETCH = 0.15
+"""Largest difference of the warp from the identity, and largest shift in parts of a side; a larger one is no alignment."""
+
+_PYRAMID = ((96, 30), (192, 15), (512, 5))
+"""Longest side in pixels and iterations of each level of the alignment."""
+
+_SMOOTHING = 5
+_MARGIN = 0.025
+"""Part of each side that is not compared: edges of a crop or border are rarely exact."""
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True)
+class AlignedPair:
+    """Two images of one size, (H, W, 3) in gray levels 0 to 255, and the pixels that both show, (H, W)."""
+
+    a: Floats
+    b: Floats
+    mask: NDArray[np.bool_]
+
+
+def compute_luma(pixels: Floats) -> Floats:
+    """Return the luma (H, W) of RGB pixels (H, W, 3)."""
+    return np.ascontiguousarray(pixels @ _LUMA)
+
+
+def cut_view(pixels: NDArray[np.uint8], box: Box = FULL, turn: int = 0) -> NDArray[np.uint8]:
+    """Return the part of an image (H, W, C) within a box, turned by `TURNS[turn]`."""
+    height, width = pixels.shape[:2]
+    top, bottom = round(box[0] * height), round(box[1] * height)
+    left, right = round(box[2] * width), round(box[3] * width)
+    turned: NDArray[np.uint8] = apply_turn(pixels[None, top:bottom, left:right], turn)[0]  # type: ignore[assignment]
+    return turned
+
+
+def align(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> AlignedPair | None:
+    """Return two images (H, W, C) at one size with the first warped onto the second; None if they cannot be aligned."""
+    height, width = (min(first.shape[axis], second.shape[axis]) for axis in (0, 1))
+    scale = min(1.0, WORKING_SIDE / max(height, width))
+    size = max(16, round(width * scale)), max(16, round(height * scale))
+    a, b = _resize(first, size), _resize(second, size)
+    warp = _find_warp(compute_luma(a), compute_luma(b))
+    if warp is None:
+        return None
+    mask = _overlap(warp, size)
+    warped = cv2.warpAffine(a, warp, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+    return AlignedPair(warped, b, mask)
+
+
+def _resize(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Floats:
+    if pixels.shape[1::-1] == size:
+        return np.ascontiguousarray(pixels, dtype=np.float32)
+    shrinks = size[0] <= pixels.shape[1] and size[1] <= pixels.shape[0]
+    resized = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return resized.astype(np.float32)
+
+
+def _find_warp(a: Floats, b: Floats) -> Floats | None:
+    """Return the affine warp (2, 3) that maps pixels of b to pixels of a, by correlation (Evangelidis and Psarakis, PAMI 2008)."""
+    height, width = b.shape
+    warp = np.eye(2, 3, dtype=np.float32)
+    for side, iterations in _PYRAMID:
+        scale = side / max(height, width)
+        if scale > 1 and side > _PYRAMID[0][0]:
+            break
+        scale = min(scale, 1.0)
+        size = max(8, round(width * scale)), max(8, round(height * scale))
+        small_a, small_b = (cv2.resize(luma, size, interpolation=cv2.INTER_AREA) if scale < 1 else luma for luma in (a, b))
+        warp[:, 2] *= scale
+        criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, iterations, 1e-5)
+        try:
+            _, warp = cv2.findTransformECC(small_b, small_a, warp, cv2.MOTION_AFFINE, criteria, None, _SMOOTHING)
+        except cv2.error:  # it does not converge
+            return None
+        warp[:, 2] /= scale
+    stretched = np.abs(warp[:, :2] - np.eye(2)).max() > MAX_STRETCH
+    center = np.array([width / 2, height / 2], np.float32)
+    shift = np.abs(warp[:, :2] @ center + warp[:, 2] - center) / (width, height)
+    return None if stretched or shift.max() > MAX_STRETCH else warp
+
+
+def _overlap(warp: Floats, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the pixels (H, W) of the second image that the warped first covers, without a margin."""
+    width, height = size
+    across, down = max(1, round(width * _MARGIN)), max(1, round(height * _MARGIN))
+    inner = np.zeros((height, width), np.uint8)
+    inner[down : height - down, across : width - across] = 1
+    covered = cv2.warpAffine(inner, warp, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    return cv2.erode(covered & inner, np.ones((7, 7), np.uint8)).astype(np.bool_)
