@@ -11,7 +11,7 @@ from fototeca.analysis.attribution.check_results import CHECKS, SanityChecks
 from fototeca.analysis.evaluation.calibration import NO_ERRORS
 from fototeca.analysis.evaluation.compare import Comparison
 from fototeca.analysis.evaluation.results import Calibration, Evaluation, Interval
-from fototeca.analysis.examples import Example, RunExamples
+from fototeca.analysis.example_results import Example, RunExamples
 from fototeca.analysis.predict.results import Prediction
 from fototeca.core.tables import render_table
 
@@ -134,10 +134,10 @@ def examples_table(examples: RunExamples) -> str:
     for kind, chosen in examples.examples.items():
         parts += ["", f"{kind.replace('_', ' ')}:", _example_rows(chosen)]
     worst = [
-        (name, example.image_id[:12], example.predicted, _percent(example.confidence))
+        (name, example.image_id[:12], example.predicted, _percent(example.confidence), example.file_name)
         for name, example in examples.worst_per_class.items()
     ]
-    parts += ["", "worst of each category:", _rows_or_none(["label", "image", "predicted", "confidence"], worst)]
+    parts += ["", "worst of each category:", _rows_or_none(["label", "image", "predicted", "confidence", "file"], worst)]
     pairs = [(pair.true, pair.predicted, pair.n) for pair in examples.confused_pairs]
     parts += ["", "confused pairs:", _rows_or_none(["true", "predicted", "errors"], pairs)]
     sources = [(name, counts.errors, counts.n) for name, counts in examples.by_source.items()]
@@ -149,8 +149,8 @@ def examples_table(examples: RunExamples) -> str:
     head = ["measure", "mean, right", "mean, wrong", "p"]
     parts += ["", "image quality:", render_table(head, quality, right=head[1:]) if quality else unknown]
     if examples.suspects:
-        suspects = [(example.image_id[:12], example.label, example.predicted) for example in examples.suspects]
-        parts += ["", "possible label errors:", render_table(["image", "label", "predicted"], suspects)]
+        suspects = [(example.image_id[:12], example.label, example.predicted, example.file_name) for example in examples.suspects]
+        parts += ["", "possible label errors:", render_table(["image", "label", "predicted", "file"], suspects)]
     return "\n".join([*parts, "", examples.table])
 
 
@@ -159,7 +159,7 @@ def _rows_or_none(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _example_rows(examples: Sequence[Example]) -> str:
-    """Return label, prediction, source and the ids of the nearest training images."""
+    """Return label, prediction, source, the ids of the nearest training images and the file name."""
     rows = [
         (
             example.image_id[:12],
@@ -168,10 +168,11 @@ def _example_rows(examples: Sequence[Example]) -> str:
             _percent(example.confidence),
             example.source,
             " ".join(image_id[:8] for image_id in example.nearest_training) or "-",
+            example.file_name,
         )
         for example in examples
     ]
-    return _rows_or_none(["image", "label", "predicted", "confidence", "source", "nearest training"], rows)
+    return _rows_or_none(["image", "label", "predicted", "confidence", "source", "nearest training", "file"], rows)
 
 
 def embedding_table(facts: dict[str, Any]) -> str:
@@ -237,7 +238,7 @@ def _warnings(prediction: Prediction) -> str:
     if prediction.reason:
         return f"not read: {prediction.reason}"
     near = prediction.near_duplicate
-    notes = [f"near-duplicate of {near.image_id[:12]} ({near.split})"] if near else []
+    notes = [f"near-duplicate of {near.file_name or near.image_id[:12]} ({near.split})"] if near else []
     if prediction.unknown:
         notes.append("unlike the training images")
     return "; ".join([*notes, *([prediction.maps] if prediction.maps else [])])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,98 +11,29 @@ from tqdm import tqdm
 from fototeca.analysis.attribution import attribute, check_method
 from fototeca.analysis.attribution.check_results import badge_text, read_method_results
 from fototeca.analysis.error_patterns import (
-    ConfusedPair,
-    ErrorCount,
-    GroupErrors,
-    QualityDifference,
     error_groups,
     errors_by_quality,
 )
 from fototeca.analysis.evaluation.evaluate import access_predictions
 from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run
 from fototeca.analysis.evaluation.sampling import draw_random, pick_most_confident
+from fototeca.analysis.example_results import Example, RunExamples, examples_csv
 from fototeca.analysis.features.extract import find_nearest_training, read_inference_features
+from fototeca.analysis.file_names import read_file_names
 from fototeca.analysis.images import add_caption, contact_sheet, overlay, read_stored_image, tensor_to_image
-from fototeca.analysis.tabular import csv_text
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
-from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest
 from fototeca.train.runs import load_model, load_run_manifest
 
 DEFAULT_METHOD = "grad-cam"
 
-EXAMPLE_COLUMNS = (
-    "kind",
-    "image_id",
-    "path",
-    "label",
-    "predicted",
-    "probability",
-    "source",
-    "page_url",
-    "nearest_training",
-    "nearest_training_paths",
-    "map",
-)
-"""Columns of `examples.csv`; ids and paths of the three nearest training images are separated by spaces, nearest first."""
-
 MAX_SUSPECTS = 40
 """Confident errors searched for label errors."""
 
 MIN_SUSPECT_CONFIDENCE = 0.9
-
-
-@dataclass(frozen=True)
-class Example(Result):
-    """One image with its prediction. `maps` is the path of its attribution map, None without one."""
-
-    image_id: str
-    path: str
-    label: str
-    predicted: str
-    confidence: float
-    source: str
-    page_url: str
-    nearest_training: list[str]
-    maps: str | None
-
-
-@dataclass(frozen=True)
-class RunExamples(Result):
-    """Result of `examples`.
-
-    Attributes:
-        run: the run's id.
-        split: `val` or `test`.
-        n: number of images.
-        errors: number of wrong predictions.
-        examples: images by kind, see `choose_examples`.
-        worst_per_class: for each category its image with the lowest probability of it.
-        suspects: possible label errors, see `find_label_suspects`.
-        confused_pairs: see `ErrorGroups`, as are the next three.
-        by_source: errors by source.
-        by_group: errors by near-duplicate group.
-        hardest: categories with the lowest recall.
-        by_quality: quality of right and wrong predictions, by measure.
-        table: path of `examples.csv`.
-    """
-
-    run: str
-    split: str
-    n: int
-    errors: int
-    examples: dict[str, list[Example]]
-    worst_per_class: dict[str, Example]
-    suspects: list[Example]
-    confused_pairs: list[ConfusedPair]
-    by_source: dict[str, ErrorCount]
-    by_group: list[GroupErrors]
-    hardest: list[str]
-    by_quality: dict[str, QualityDifference]
-    table: str
 
 
 def examples_of_run(
@@ -144,8 +74,10 @@ def examples_of_run(
     folder = output or workspace.reports / "examples" / f"{run.id}-{split}"
     maps = _draw_maps(workspace, results, sorted({*chosen, *suspects}), method, folder)
 
+    file_names = read_file_names(workspace)
+
     def describe(index: int) -> Example:
-        return _describe(results, index, neighbors, maps)
+        return _describe(results, index, neighbors, maps, file_names)
 
     groups = error_groups(results)
     examples = RunExamples(
@@ -163,30 +95,8 @@ def examples_of_run(
         by_quality=errors_by_quality(workspace, results),
         table=str(folder / "examples.csv"),
     )
-    write_text(folder / "examples.csv", _csv(examples, {row.image_id: row.path for row in manifest.rows}))
+    write_text(folder / "examples.csv", examples_csv(examples, {row.image_id: row.path for row in manifest.rows}))
     return examples
-
-
-def _csv(examples: RunExamples, paths: Mapping[str, str]) -> str:
-    """Return a row for each example of each kind; `paths` are those of the dataset's images by id."""
-    kinds = {**examples.examples, "worst": list(examples.worst_per_class.values()), "suspect": examples.suspects}
-    return csv_text(EXAMPLE_COLUMNS, [_csv_row(kind, example, paths) for kind, chosen in kinds.items() for example in chosen])
-
-
-def _csv_row(kind: str, example: Example, paths: Mapping[str, str]) -> list[object]:
-    return [
-        kind,
-        example.image_id,
-        example.path,
-        example.label,
-        example.predicted,
-        f"{example.confidence:.6f}",
-        example.source,
-        example.page_url,
-        " ".join(example.nearest_training),
-        " ".join(paths[image_id] for image_id in example.nearest_training),
-        example.maps or "",
-    ]
 
 
 def _draw_maps(
@@ -282,10 +192,17 @@ def find_label_suspects(results: SplitPredictions, neighbors: dict[str, list[str
     ]
 
 
-def _describe(results: SplitPredictions, index: int, neighbors: dict[str, list[str]], maps: dict[str, str]) -> Example:
+def _describe(
+    results: SplitPredictions,
+    index: int,
+    neighbors: dict[str, list[str]],
+    maps: dict[str, str],
+    file_names: Mapping[str, str],
+) -> Example:
     row = results.rows[index]
     return Example(
         image_id=row.image_id,
+        file_name=file_names.get(row.image_id, ""),
         path=row.path,
         label=results.labels[index],
         predicted=results.predicted_labels[index],

@@ -24,6 +24,9 @@ EXTENSIONS = {
     "TIFF": "tif",
     "AVIF": "avif",
     "MPO": "jpg",
+    "HEIF": "heic",
+    "JXL": "jxl",
+    "PPM": "ppm",
 }
 """File extension by Pillow's format name; formats not listed here are rejected."""
 

@@ -15,13 +15,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version as installed_version
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from fototeca.collect.catalog import Decision
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import csv_bytes, write_bytes, write_text
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest_fields import METADATA_FIELDS, SOURCE_FIELDS, find_invalid
 
 SplitName = Literal["train", "val", "test"]
 
@@ -33,19 +34,6 @@ DECISION_COLUMNS = tuple(field.name for field in fields(Decision) if field.name 
 
 SCHEMA = 2
 """Version of the files beside a manifest. In schema 1, decisions have the columns image_id, time, who, old, new, why."""
-
-METADATA_FIELDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("version", "dataset", "task", "sha256", "tool", "created", "note", "decisions_sha256"), (str,)),
-    **dict.fromkeys(("rows", "seed", "decisions", "last_decision", "unsearched"), (int,)),
-    **dict.fromkeys(("categories", "ratios", "moved", "uneven"), (list,)),
-    **dict.fromkeys(("splits", "labels"), (dict,)),
-    "parent": (str, type(None)),
-    "threshold": (int, type(None)),
-}
-"""Required keys of the JSON besides `schema`, with the types of their values."""
-
-OPTIONAL_METADATA_FIELDS: dict[str, tuple[type, ...]] = {"decode_version": (int,), "row_splits": (str,)}
-"""Keys that the first versions lack: see `Manifest.decode_version` and `encode_splits`."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +98,12 @@ class Manifest:
     """Number of images that the last search for duplicates did not cover: added later, or unreadable."""
     uneven: tuple[dict[str, Any], ...] = ()
     """Shares that deviate by more than two points: label, split, share, wanted, reason."""
+    source_splits: str = ""
+    """Split of each row as its source gives it, in the order of ids: 0 train, 1 val, 2 test, - none; empty if none has one."""
+    leaks: tuple[dict[str, Any], ...] = ()
+    """Groups that are in several splits of their source: group, splits, split, frozen, image_ids."""
+    missing_splits: dict[str, Any] = field(default_factory=dict)
+    """Splits that the sources give to no image of a category, so that train images take their place."""
     decode_version: int = 1
     """`vision.image.DECODE_VERSION` at the time of the freeze; 1 for versions that do not name it."""
 
@@ -161,8 +155,8 @@ def read_manifest(workspace: Workspace, version: str) -> Manifest:
     names = {field.name for field in fields(Manifest)}
     values = {name: value for name, value in metadata.items() if name in names} | {"dataset_name": metadata["dataset"]}
     try:
-        for name in ("categories", "ratios", "moved", "uneven"):
-            values[name] = tuple(values[name])
+        for name in ("categories", "ratios", "moved", "uneven", "leaks"):
+            values[name] = tuple(values.get(name, ()))
         return Manifest(**{**values, "rows": tuple(_parse(content, path)), "path": path})
     except ValueError as error:
         raise FototecaError(
@@ -197,23 +191,11 @@ def read_metadata(workspace: Workspace, version: str) -> dict[str, Any]:
         missing = [key for key in METADATA_FIELDS if key not in metadata]
     except (OSError, ValueError, KeyError, TypeError):
         raise FototecaError(f"manifests/{path.name} cannot be read", restore) from None
-    invalid = "" if missing else _find_invalid(metadata)
+    invalid = "" if missing else find_invalid(metadata)
     if missing or invalid or metadata["version"] != name:
         problem = f"lacks {missing[0]}" if missing else f"has an invalid {invalid or 'version'}"
         raise FototecaError(f"manifests/{path.name} {problem}", restore)
     return metadata
-
-
-def _find_invalid(metadata: dict[str, Any]) -> str:
-    """Return the first key whose value has the wrong type, or an empty string."""
-    items: dict[str, tuple[type, ...]] = {"categories": (str,), "ratios": (int, float), "moved": (dict,), "uneven": (dict,)}
-    optional = {name: types for name, types in OPTIONAL_METADATA_FIELDS.items() if name in metadata}
-    for name, types in (METADATA_FIELDS | optional).items():
-        values = metadata[name] if name in items and isinstance(metadata[name], list) else []
-        if not isinstance(metadata[name], types) or not all(isinstance(value, items[name]) for value in values):
-            return name
-    checks = {"task": metadata["task"] in get_args(Task), "ratios": len(metadata["ratios"]) == len(SPLITS)}
-    return next((name for name, valid in checks.items() if not valid), "")
 
 
 def is_stored(row: ManifestRow) -> bool:
@@ -294,6 +276,7 @@ def _build_metadata(manifest: Manifest, decisions_sha256: str, decisions: int) -
         "moved": manifest.moved,
         "unsearched": manifest.unsearched,
         "uneven": manifest.uneven,
+        **{name: value for name in SOURCE_FIELDS if (value := getattr(manifest, name))},
         "decode_version": manifest.decode_version,
         "row_splits": encode_splits(manifest.rows),
     }

@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from fototeca.collecting import CollectingWorkspace
 from fototeca.core.settings import Task
-from fototeca.core.workspace import Workspace as WorkspacePaths
 from fototeca.core.workspace import create_workspace
 
 if TYPE_CHECKING:
     from fototeca.analysis.report.page import ReportResult
     from fototeca.collect.catalog import Decision
-    from fototeca.collect.http.options import FetchOptions
-    from fototeca.collect.ingest.summary import CollectSummary
     from fototeca.collect.status import WorkspaceStatus
     from fototeca.curate.duplicates.listing import MemberRow
     from fototeca.curate.duplicates.results import DedupResult
     from fototeca.curate.label_issues.find import LabelIssue
+    from fototeca.curate.labels.from_file import LabelFileResult
     from fototeca.curate.quality.checks import QualityIssue
     from fototeca.curate.versions.freeze import FreezeResult
     from fototeca.curate.versions.verify import VerifyResult
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from fototeca.train.config import TrainConfig
 
 
-class Workspace(WorkspacePaths):
+class Workspace(CollectingWorkspace):
     """The folder of one classification task: `fototeca.toml`, `data/`, `manifests/` and `report.md`.
 
     Example:
@@ -62,70 +61,6 @@ class Workspace(WorkspacePaths):
     def open(cls, path: Path | str | None = None) -> Workspace:
         """Open the workspace at `path`, else at FOTOTECA_WORKSPACE, else in the nearest parent of the current folder."""
         return cls(cls.find(path).root)
-
-    def collect_folder(
-        self,
-        path: Path | str,
-        *,
-        label_from_folder: bool = False,
-        category: str = "",
-        labels: Path | str | None = None,
-        options: FetchOptions | None = None,
-    ) -> CollectSummary:
-        """Add the images of a folder, an archive or one file.
-
-        Args:
-            path: folder (searched with its subfolders), archive or image.
-            label_from_folder: the name of the folder of an image is its category.
-            category: the category of all images.
-            labels: CSV file with a row per image.
-            options: smallest side, largest file and other limits.
-        """
-        from fototeca.collect.files.folder_options import FolderOptions
-        from fototeca.collect.http.options import FetchOptions
-        from fototeca.collect.ingest.folder import collect_folder
-
-        folder_options = FolderOptions(category, label_from_folder, Path(labels) if labels is not None else None)
-        return collect_folder(self, Path(path), folder_options, options or FetchOptions())
-
-    def collect_urls(self, file: Path | str, *, category: str = "", options: FetchOptions | None = None) -> CollectSummary:
-        """Download the images of a list: CSV with `url[,category,page_url,author,license]`, or one URL per line.
-
-        Args:
-            file: the list.
-            category: the category of rows that name none.
-            options: limits and concurrency.
-        """
-        from fototeca.collect.http.options import FetchOptions
-        from fototeca.collect.ingest.url_list import collect_urls
-
-        return collect_urls(self, Path(file), category, options or FetchOptions())
-
-    def search(
-        self,
-        sources: Sequence[str],
-        *,
-        categories: Sequence[str] = (),
-        limit: int | None = None,
-        license: Literal["any", "commercial", "claimed"] = "any",
-        url: str = "",
-        options: FetchOptions | None = None,
-    ) -> CollectSummary:
-        """Search sources until every category has its target of accepted images or the sources are exhausted.
-
-        Args:
-            sources: names, in the order of use; `fototeca collect sources` lists them.
-            categories: by default all.
-            limit: candidates per source, category and query.
-            license: "commercial" takes only what permits commercial use; "claimed" also what an engine says does.
-            url: for "gallery": the page, with `{query}` in the place of the query.
-            options: limits and concurrency.
-        """
-        from fototeca.collect.http.options import FetchOptions
-        from fototeca.collect.search import SearchOptions, search_sources
-
-        chosen = SearchOptions(tuple(sources), tuple(categories), limit, license, False, url)
-        return search_sources(self, chosen, options or FetchOptions())
 
     def status(self) -> WorkspaceStatus:
         """Count the images of each category: collected, accepted, rejected, duplicates, reviewed, target."""
@@ -174,6 +109,29 @@ class Workspace(WorkspacePaths):
 
         return label_images(self, image_ids, label, comment=comment)
 
+    def label_from_file(
+        self,
+        file: Path | str,
+        *,
+        columns: str = "",
+        mapping: Path | str | None = None,
+        comment: str = "",
+        dry_run: bool = False,
+    ) -> LabelFileResult:
+        """Apply the labels of a table, or of an export of another program, in the name of the current user.
+
+        Args:
+            file: CSV, TSV, JSON Lines; Label Studio, CVAT, COCO, Hugging Face or FiftyOne export.
+            columns: the columns of a table, as `path=A,label=B`; by default recognized.
+            mapping: TOML file with the category of each class.
+            comment: remark of the decisions; by default the name of the file.
+            dry_run: write nothing.
+        """
+        from fototeca.curate.labels.from_file import label_from_file
+
+        chosen = Path(mapping) if mapping is not None else None
+        return label_from_file(self, Path(file), columns=columns, mapping=chosen, comment=comment, dry_run=dry_run)
+
     def reject(self, image_ids: Sequence[str], reason: str, *, comment: str = "") -> list[Decision]:
         """Take images out of the dataset for a reason; their files stay in the store."""
         from fototeca.curate.labels.decisions import reject_images
@@ -181,22 +139,37 @@ class Workspace(WorkspacePaths):
         return reject_images(self, image_ids, reason, comment=comment)
 
     def restore(self, image_ids: Sequence[str], *, comment: str = "") -> list[Decision]:
-        """Bring back rejected images and images set aside as duplicates."""
-        from fototeca.curate.labels.decisions import restore_images
+        """Bring back rejected images and images set aside as duplicates.
+
+        An image that was set aside is thereby declared to be no copy of the image that pushed it out, as by `apart`.
+        """
+        from fototeca.curate.review.apart import restore_images
 
         return restore_images(self, image_ids, comment=comment)
 
-    def freeze(self, *, seed: int | None = None, ratios: str | None = None, note: str = "") -> FreezeResult:
+    def apart(self, image_ids: Sequence[str], *, comment: str = "") -> list[Decision]:
+        """Declare images to be no copies of each other, for every search to come; their groups and splits follow at once.
+
+        Unique prefixes of ids suffice. Returns one decision for each pair that was not declared before.
+        """
+        from fototeca.curate.review.apart import declare_apart
+
+        return declare_apart(self, image_ids, comment=comment)
+
+    def freeze(
+        self, *, seed: int | None = None, ratios: str | None = None, note: str = "", leave_out: Sequence[str] = ()
+    ) -> FreezeResult:
         """Write the next version, `manifests/vNNN.csv`; nothing is written if it would equal the last one.
 
         Args:
             seed: of the split; by default that of the last version, else 0.
             ratios: percentages of train, val and test, such as "70/10/20".
             note: a remark stored with the version.
+            leave_out: categories that this version shall not have.
         """
         from fototeca.curate.versions.freeze import freeze_version
 
-        return freeze_version(self, seed=seed, ratios=ratios, note=note)
+        return freeze_version(self, seed=seed, ratios=ratios, note=note, leave_out=leave_out)
 
     def manifest(self, version: str = "latest") -> Manifest:
         """Read a frozen version: "v001", or "latest"."""
@@ -216,18 +189,20 @@ class Workspace(WorkspacePaths):
 
         return verify_version(self, version)
 
-    def export(self, version: str, folder: Path | str, format: str, *, copy: bool = False) -> Path:
+    def export(self, version: str, folder: Path | str, format: str, *, copy: bool = False, normalise: bool | None = None) -> Path:
         """Export a version to the layout of another tool and return the folder.
 
         Args:
             version: "v001", or "latest".
             folder: new or empty.
-            format: "imagefolder", "huggingface", "croissant" or "coco".
+            format: "imagefolder", "huggingface", "croissant", "coco" or "webdataset".
             copy: copy the files instead of linking them.
+            normalise: write images that reading changes as the models saw them; by default for the formats whose readers
+                expect it (imagefolder, huggingface, webdataset).
         """
         from fototeca.curate.export.formats import export_version
 
-        return export_version(self, version, Path(folder), format, copy=copy)
+        return export_version(self, version, Path(folder), format, copy=copy, normalise=normalise)
 
     def train(self, config: TrainConfig, *, resume: bool = True) -> Run:
         """Train a model on `config.manifest`; see `ft.train`."""

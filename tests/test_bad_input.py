@@ -211,10 +211,10 @@ def test_broken_file_is_recorded_with_its_reason(shell: Shell, make_images: Make
 
 
 def test_csv_without_a_required_column(shell: Shell, make_images: MakeImages) -> None:
-    """The missing column is named, for labels and for URLs."""
+    """The columns that the table has are named with those it needs, for labels and for URLs."""
     make_images(shell.folder / "in", {"red": 1})
-    (shell.folder / "labels.csv").write_text("file,name\nred/000.jpg,red\n")
-    assert_error(shell("collect", "folder", "in", "--labels", "labels.csv"), "path")
+    (shell.folder / "labels.csv").write_text("file,colour\nred/000.jpg,rojizo\n")
+    assert_error(shell("collect", "folder", "in", "--labels", "labels.csv"), "file, colour", "--columns path=COLUMN,label=COLUMN")
     (shell.folder / "urls.csv").write_text("address,category\nhttp://127.0.0.1/x.jpg,red\n")
     assert_error(shell("collect", "urls", "urls.csv"), "url")
 

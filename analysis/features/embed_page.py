@@ -11,6 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from fototeca.analysis.evaluation.metrics import FloatArray
+from fototeca.analysis.file_names import read_file_names
 from fototeca.analysis.images import data_uri, thumbnail
 from fototeca.analysis.plots.svg import PALETTE
 from fototeca.analysis.templates import render_page
@@ -40,11 +41,12 @@ def write_embedding_page(
     """Write the page of rows at places (N, 2) by method; `facts`: run, dimension, knn_accuracy and silhouette."""
     knn = "unknown" if facts["knn_accuracy"] is None else f"{facts['knn_accuracy']:.1%}"
     silhouette = "unknown" if facts["silhouette"] is None else f"{facts['silhouette']:.2f}"
+    file_names = read_file_names(workspace)
     document = {
         "coordinates": {METHOD_NAMES[name]: _unit_square(places[name]) for name in METHOD_NAMES if name in places},
         "colorings": _numbered_colorings(rows, predicted, categories),
         "palette": PALETTE,
-        "names": [row.image_id[:12] for row in rows],
+        "names": [file_names.get(row.image_id) or row.image_id[:12] for row in rows],
         "images": [_draw_image(workspace, row) for row in rows],
     }
     summary = (

@@ -16,9 +16,11 @@ from PIL import Image
 from fototeca.analysis.images import data_uri, thumbnail
 from fototeca.collect.store import FetchFailedError, open_fetcher
 from fototeca.core.errors import FototecaError
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates import sign_image
-from fototeca.vision.image import MAX_PIXELS, SUFFIXES, DecodeError, decode_with_info
+from fototeca.vision.image import MAX_PIXELS, MAX_STORED_PIXELS, DecodeError, decode_with_info
+from fototeca.vision.image_files import find_images
 from fototeca.vision.threads import image_threads
 
 MAX_BATCH_SIZE = 32
@@ -50,8 +52,11 @@ class InputImage:
         return self.image.width * self.image.height if self.image else 0
 
 
-def list_images(paths: Sequence[str]) -> list[str]:
-    """Return URLs and files as given, and all image files below each folder. FototecaError for a missing path."""
+def list_images(paths: Sequence[str], passed_over: PassedOver) -> list[str]:
+    """Return URLs and files as given, and all images below each folder; count the other files.
+
+    FototecaError for a missing path or a folder without images.
+    """
     names: list[str] = []
     for name in paths:
         path = Path(name)
@@ -60,10 +65,12 @@ def list_images(paths: Sequence[str]) -> list[str]:
             continue
         if not path.exists():
             raise FototecaError(f"{name} does not exist", "name an image, a folder or a URL")
-        inside = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        inside = find_images(path, counted := PassedOver())
         if not inside:
-            raise FototecaError(f"{name} contains no images", f"supported endings: {', '.join(sorted(SUFFIXES))}")
-        names += inside
+            message = f"{name} contains no images; it has {counted.describe_contents()}"
+            raise FototecaError(message, "name a folder with images")
+        names += [str(path / file) for file in inside]
+        passed_over.merge(counted)
     return names
 
 
@@ -127,7 +134,7 @@ def _decode(name: str, load: Callable[[], bytes], *, with_thumbnail: bool) -> In
     """Decode one image; a failure becomes its reason."""
     try:
         data = load()
-        image, info = decode_with_info(data, max_pixels=MAX_PIXELS)
+        image, info = decode_with_info(data, max_pixels=MAX_PIXELS if is_url(name) else MAX_STORED_PIXELS)
     except (FetchFailedError, DecodeError) as error:
         return InputImage(name, reason=error.reason)
     except OSError:

@@ -20,6 +20,7 @@ from fototeca.analysis.evaluation.metrics import FloatArray
 from fototeca.analysis.evaluation.predictions import check_finite, find_run, read_split_predictions
 from fototeca.analysis.evaluation.test_access_log import PREDICT, TestAccess, close_access, open_access
 from fototeca.analysis.features.ood import OODDetector, fit_ood_detector
+from fototeca.analysis.file_names import read_file_names
 from fototeca.analysis.predict.inputs import InputImage, is_url, list_images, open_images, read_ahead
 from fototeca.analysis.predict.results import (
     NearDuplicate,
@@ -31,6 +32,7 @@ from fototeca.analysis.predict.results import (
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates import find_known_duplicates
 from fototeca.curate.manifest import Manifest
@@ -60,7 +62,9 @@ def predict_paths(
     for method in methods:
         check_method(method)
     run = find_run(workspace, run_id)
-    names = list_images(paths)
+    names = list_images(paths, passed_over := PassedOver())
+    for line in passed_over.text():
+        notify(f"fototeca: passed over: {line}")
     predictor = _Predictor.open(workspace, run, methods, output)
     batches = read_ahead(workspace, names, MAX_THUMBNAILS, allow_loopback=allow_loopback)
     images = predictor.predict(batches, len(names))
@@ -198,6 +202,7 @@ class _Predictor:
         """Set `near_duplicate`. A file of the dataset itself is found by its digest, even if the stored file is lost."""
         rows = {row.image_id: row for row in self.manifest.rows}
         duplicates = find_known_duplicates(self.workspace, [item.signature for item in inputs], list(rows.values()))
+        file_names = read_file_names(self.workspace)
         marked = []
         for item, prediction, duplicate in zip(inputs, predictions, duplicates, strict=True):
             image_id, distance = (duplicate.image_id, duplicate.distance) if duplicate else ("", 0)
@@ -207,7 +212,7 @@ class _Predictor:
                 marked.append(prediction)
                 continue
             split = rows[image_id].split
-            near = NearDuplicate(image_id, split, distance)
+            near = NearDuplicate(image_id, split, distance, file_names.get(image_id, ""))
             # A duplicate of a training image is known, however isolated that image is.
             marked.append(replace(prediction, near_duplicate=near, unknown=prediction.unknown and split != "train"))
         return marked

@@ -38,6 +38,8 @@ class NearDuplicate(Result):
     image_id: str
     split: str
     distance: int
+    file_name: str = ""
+    """Original name of the dataset's image."""
 
 
 @dataclass(frozen=True)

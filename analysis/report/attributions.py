@@ -72,7 +72,8 @@ def _map_tiles(context: ReportContext, results: SplitPredictions, chosen: Sequen
     for index, maps in zip(chosen, _cached_maps(context, results, chosen), strict=True):
         category, label = maps["category"], results.labels[index]
         mark = "right" if results.correct[index] else "wrong"
-        lines = _prediction_lines(context, results, index, maps, context.row_href(table, len(rows)))
+        lines = [*_prediction_lines(context, results, index, maps, context.row_href(table, len(rows)))]
+        lines += filter(None, [context.file_names.get(results.rows[index].image_id)])
         images.append(Tile(maps["seen"], texts("attribution.input", label=context.label_text(label)), tuple(lines), mark))
         for method, uri in maps["maps"].items():
             checks = merge_results(maps["passed"][method], by_method.get(method, {}))

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from fototeca.analysis.evaluation.compare import compare_predictions
 from fototeca.analysis.evaluation.predictions import SplitPredictions, read_split_predictions
 from fototeca.analysis.evaluation.test_access_log import TestAccessLog, read_access_log
+from fototeca.analysis.file_names import read_file_names
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.images import data_uri, thumbnail
 from fototeca.analysis.plots.svg import Figure
@@ -56,6 +57,11 @@ class ReportContext:
     def rows_by_id(self) -> dict[str, ManifestRow]:
         """The manifest's rows by image id."""
         return {row.image_id: row for row in self.manifest.rows}
+
+    @cached_property
+    def file_names(self) -> dict[str, str]:
+        """The original file names by image id; empty without a catalog."""
+        return read_file_names(self.workspace)
 
     @cached_property
     def runs(self) -> list[Run]:

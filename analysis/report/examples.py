@@ -113,7 +113,8 @@ def _card(context: ReportContext, data: _CardData, index: int) -> Markup:
     lines: list[Content] = [context.file_link(f"data/runs/{results.run.id}/predictions-val.csv", prediction, index)]
     lines += [] if is_right else [texts("examples.true", label=label)]
     alt, mark = texts("examples.alt", label=label, predicted=predicted), "right" if is_right else "wrong"
-    image = Tile(context.thumbnail(row, 112), alt, (*lines, row.source), mark, row.page_url)
+    lines += [row.source, *filter(None, [context.file_names.get(row.image_id)])]
+    image = Tile(context.thumbnail(row, 112), alt, tuple(lines), mark, row.page_url)
     uri = data.maps.get(row.image_id, "")
     explanation = Tile(uri, texts("attribution.alt", method=METHOD, predicted=predicted)) if uri else None
     neighbors = [_neighbor_tile(context, image_id) for image_id in data.neighbors.get(row.image_id, [])]

@@ -13,7 +13,7 @@ from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Content, Tile, command, join, link, note, paragraph, tiles
 from fototeca.analysis.tabular import Table
 
-NEAR_DUPLICATE_FIELDS = ("image_id", "split", "distance")
+NEAR_DUPLICATE_FIELDS = ("image_id", "split", "distance", "file_name")
 """Exported fields of the dataset image that a new image is a near-duplicate of."""
 
 COUNTS = "new-images-counts"

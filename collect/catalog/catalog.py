@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from fototeca.collect.catalog.app_samples import AppSamples
 from fototeca.collect.catalog.candidates import Candidates
 from fototeca.collect.catalog.database import Database
 from fototeca.collect.catalog.decisions import Decisions
@@ -43,6 +44,7 @@ class Catalog:
         self.groups = Groups(self.database)
         self.label_issues = LabelIssues(self.database)
         self.duplicate_cache = DuplicateCache(self.database)
+        self.app_samples = AppSamples(self.database)
 
     @classmethod
     def open(cls, workspace: Workspace) -> Self:

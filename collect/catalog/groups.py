@@ -19,19 +19,23 @@ class Groups(Repository):
         with self._database.transaction():
             self._sql.execute("DELETE FROM groups")
             self._sql.execute("DELETE FROM components")
-            members = [(image_id, min(component)) for component in components for image_id in component]
-            self._sql.executemany("INSERT INTO components (image_id, component) VALUES (?, ?)", members)
-            values = [
-                (row.image_id, row.group_id, int(row.is_representative), row.reason, row.distance, row.kind) for row in rows
-            ]
-            self._sql.executemany(
-                "INSERT INTO groups (image_id, group_id, is_representative, reason, distance, kind) VALUES (?,?,?,?,?,?)", values
-            )
             self._sql.execute("DELETE FROM image_ties")
-            self._sql.executemany(
-                "INSERT INTO image_ties (a, b, kind, is_linked) VALUES (?,?,?,?)",
-                [(tie.a, tie.b, tie.kind, int(tie.is_linked)) for tie in ties],
-            )
+            self._insert(rows, components, ties)
+
+    def replace_members(
+        self,
+        image_ids: Sequence[str],
+        rows: Iterable[GroupRow],
+        components: Iterable[Sequence[str]],
+        ties: Iterable[TieRow],
+    ) -> None:
+        """Replace the groups, components and ties of some images; none of them has a tie to another image."""
+        ids = [(image_id,) for image_id in image_ids]
+        with self._database.transaction():
+            for table in ("groups", "components"):
+                self._sql.executemany(f"DELETE FROM {table} WHERE image_id = ?", ids)
+            self._sql.executemany("DELETE FROM image_ties WHERE a = ?", ids)
+            self._insert(rows, components, ties)
 
     def all(self) -> list[GroupRow]:
         """Return every grouped image, by group."""
@@ -67,3 +71,15 @@ class Groups(Repository):
             "SELECT image_id, group_id, is_representative, component FROM frozen_groups WHERE version = ?", (version,)
         )
         return {row["image_id"]: FrozenGroup(**{**row, "is_representative": bool(row["is_representative"])}) for row in rows}
+
+    def _insert(self, rows: Iterable[GroupRow], components: Iterable[Sequence[str]], ties: Iterable[TieRow]) -> None:
+        members = [(image_id, min(component)) for component in components for image_id in component]
+        self._sql.executemany("INSERT INTO components (image_id, component) VALUES (?, ?)", members)
+        values = [(row.image_id, row.group_id, int(row.is_representative), row.reason, row.distance, row.kind) for row in rows]
+        self._sql.executemany(
+            "INSERT INTO groups (image_id, group_id, is_representative, reason, distance, kind) VALUES (?,?,?,?,?,?)", values
+        )
+        self._sql.executemany(
+            "INSERT INTO image_ties (a, b, kind, is_linked) VALUES (?,?,?,?)",
+            [(tie.a, tie.b, tie.kind, int(tie.is_linked)) for tie in ties],
+        )

@@ -175,6 +175,19 @@ MIGRATIONS = (
     ALTER TABLE provenance ADD COLUMN file_name TEXT NOT NULL DEFAULT '';   -- original name, relative to the folder or archive
     ALTER TABLE provenance ADD COLUMN split TEXT NOT NULL DEFAULT '';       -- train, val or test as the source gives it, or empty
     ALTER TABLE provenance ADD COLUMN split_group TEXT NOT NULL DEFAULT ''; -- images with one value share a split, or empty
+    CREATE TABLE provenance_updates (  -- later statements about a place, append-only; the last one counts
+        update_id INTEGER PRIMARY KEY,
+        provenance_id INTEGER NOT NULL REFERENCES provenance,
+        author TEXT NOT NULL,
+        license TEXT NOT NULL,
+        license_found TEXT NOT NULL,
+        original TEXT NOT NULL,
+        file_name TEXT NOT NULL,
+        split TEXT NOT NULL,
+        split_group TEXT NOT NULL,
+        time TEXT NOT NULL             -- UTC, ISO 8601
+    ) STRICT;
+    CREATE INDEX provenance_updates_place ON provenance_updates (provenance_id);
     ALTER TABLE images ADD COLUMN taken TEXT NOT NULL DEFAULT '';           -- time of the photograph in EXIF, ISO 8601, or empty
     ALTER TABLE images ADD COLUMN background TEXT NOT NULL DEFAULT '';      -- color under transparent pixels, or empty
     ALTER TABLE images ADD COLUMN frame INTEGER NOT NULL DEFAULT 0;         -- frame of an animation that is read
@@ -207,6 +220,11 @@ MIGRATIONS = (
         other_image_id TEXT NOT NULL DEFAULT '' -- of `apart`, the image of which it is no copy
     ) STRICT;
     CREATE INDEX decisions_image ON decisions (image_id);
+    CREATE TABLE app_samples (         -- samples that the FiftyOne App shows; one that is missing there was deleted in the App
+        image_id TEXT PRIMARY KEY REFERENCES images,
+        dataset TEXT NOT NULL,         -- random id of the FiftyOne dataset
+        state TEXT NOT NULL            -- review state that was pushed last, see curate.labels.review_state
+    ) STRICT, WITHOUT ROWID;
     """,
 )
 

@@ -9,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, finish
+from fototeca.collect.cli.options import (
+    AllowLoopback,
+    Concurrency,
+    GroupBy,
+    KeepSplits,
+    MaxBytes,
+    MaxPixels,
+    MinSide,
+    PerHost,
+    Timeout,
+    finish,
+)
 from fototeca.collect.http.options import FetchOptions
 from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE
@@ -39,19 +50,24 @@ def _make_command(hub: str) -> Callable[..., None]:
     def command(
         ref: Ref,
         map_file: MapFile = None,
+        keep_splits: KeepSplits = False,
+        group_by: GroupBy = "",
         min_side: MinSide = FetchOptions.min_side,
         max_bytes: MaxBytes = FetchOptions.max_bytes,
+        max_pixels: MaxPixels = FetchOptions.max_pixels,
         concurrency: Concurrency = FetchOptions.concurrency,
         per_host: PerHost = FetchOptions.per_host,
         timeout: Timeout = FetchOptions.timeout,
         allow_loopback: AllowLoopback = FetchOptions.allow_loopback,
     ) -> None:
+        from fototeca.collect.files.folder_options import FolderOptions
         from fototeca.collect.http.options import FetchOptions
         from fototeca.collect.hubs.import_dataset import import_dataset
 
         workspace = Workspace.find()
-        options = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
-        finish(workspace, import_dataset(workspace, hub, ref, map_file, options))
+        options = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
+        use = FolderOptions(mapping=map_file, keep_splits=keep_splits, group_by=group_by)
+        finish(workspace, import_dataset(workspace, hub, ref, use, options))
 
     dataset, example = HUBS[hub]
     command.__doc__ = (

@@ -8,13 +8,30 @@ from typing import Annotated
 
 import typer
 
+from fototeca.collect.cli.formats import app as formats_app
 from fototeca.collect.cli.hubs import app as hubs_app
-from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, finish
+from fototeca.collect.cli.options import (
+    AllowLoopback,
+    Author,
+    Concurrency,
+    Exclude,
+    GroupBy,
+    KeepSplits,
+    License,
+    MaxBytes,
+    MaxPixels,
+    MinSide,
+    PerHost,
+    SourceName,
+    Timeout,
+    finish,
+)
 from fototeca.collect.http.options import FetchOptions
 from fototeca.core.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Collect candidate images: search, fetch, validate, record their provenance.")
 
+app.add_typer(formats_app)
 app.add_typer(hubs_app)
 
 
@@ -44,6 +61,7 @@ def search(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count candidates, licenses and sizes; fetch no image.")] = False,
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
     concurrency: Concurrency = FetchOptions.concurrency,
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
@@ -56,7 +74,7 @@ def search(
     from fototeca.collect.search import SearchOptions, preview_search, search_sources
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
     options = SearchOptions(tuple(source), tuple(category or ()), limit, license_, headed, url)
     if dry_run:
         previews = {name: preview.to_json() for name, preview in preview_search(workspace, options, fetch).items()}
@@ -69,8 +87,13 @@ def search(
 def urls(
     file: Annotated[Path, typer.Argument(help="CSV with url[,category,page_url,author,license], or one URL a line.")],
     category: Annotated[str, typer.Option(help="Category of rows that name none.")] = "",
+    keep_splits: KeepSplits = False,
+    source_name: SourceName = "",
+    license_: License = "",
+    author: Author = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
     concurrency: Concurrency = FetchOptions.concurrency,
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
@@ -83,8 +106,9 @@ def urls(
     from fototeca.collect.ingest.url_list import collect_urls
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
-    finish(workspace, collect_urls(workspace, file, category, fetch))
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
+    rights = {"source_name": source_name, "license": license_, "author": author}
+    finish(workspace, collect_urls(workspace, file, category, fetch, keep_splits=keep_splits, **rights))
 
 
 @app.command()
@@ -94,9 +118,20 @@ def folder(
     label_from_folder: Annotated[
         bool, typer.Option("--label-from-folder", help="Use the name of an image's folder as its category.")
     ] = False,
-    labels: Annotated[Path | None, typer.Option(help="CSV with path,label; paths relative to PATH.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Table with a column of file names and one of labels.")] = None,
+    columns: Annotated[str, typer.Option(help="Columns of --labels, as path=A,label=B. Default: recognized.")] = "",
+    map_file: Annotated[
+        Path | None, typer.Option("--map", help="Mapping file: the category of each folder, or of each class of --labels.")
+    ] = None,
+    keep_splits: KeepSplits = False,
+    group_by: GroupBy = "",
+    exclude: Exclude = None,
+    source_name: SourceName = "",
+    license_: License = "",
+    author: Author = "",
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
 ) -> None:
     """Collect local images; the files stay unchanged.
 
@@ -106,8 +141,21 @@ def folder(
     from fototeca.collect.ingest.folder import collect_folder
 
     workspace = Workspace.find()
-    options = FetchOptions(min_side=min_side, max_bytes=max_bytes)
-    finish(workspace, collect_folder(workspace, path, FolderOptions(category, label_from_folder, labels), options))
+    options = FetchOptions(min_side=min_side, max_bytes=max_bytes, max_pixels=max_pixels)
+    folder_options = FolderOptions(
+        category,
+        label_from_folder,
+        labels,
+        map_file,
+        keep_splits=keep_splits,
+        group_by=group_by,
+        exclude=tuple(exclude or ()),
+        source_name=source_name,
+        license=license_,
+        columns=columns,
+        author=author,
+    )
+    finish(workspace, collect_folder(workspace, path, folder_options, options))
 
 
 @app.command()
@@ -117,6 +165,7 @@ def retry(
     ] = None,
     min_side: MinSide = FetchOptions.min_side,
     max_bytes: MaxBytes = FetchOptions.max_bytes,
+    max_pixels: MaxPixels = FetchOptions.max_pixels,
     concurrency: Concurrency = FetchOptions.concurrency,
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
@@ -129,7 +178,7 @@ def retry(
     from fototeca.collect.ingest.pipeline import retry_candidates
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
     reasons = [word.strip() for text in reason or () for word in text.split(",") if word.strip()]
     finish(workspace, retry_candidates(workspace, reasons, fetch))
 

@@ -15,10 +15,23 @@ if TYPE_CHECKING:
 
 MinSide = Annotated[int, typer.Option(help="Reject images whose shorter side has fewer pixels.")]
 MaxBytes = Annotated[int, typer.Option(help="Reject files with more bytes.")]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Pass over matching files, as in .gitignore: '*.gif', raw/, 'a/**/b.jpg'. Repeatable."),
+]
+MaxPixels = Annotated[int, typer.Option(help="Reject images with more pixels; a 108-megapixel phone needs 110000000.")]
 Concurrency = Annotated[int, typer.Option(help="Maximum number of simultaneous downloads.")]
 PerHost = Annotated[int, typer.Option(help="Maximum number of simultaneous downloads from one host.")]
 Timeout = Annotated[float, typer.Option(help="Seconds for one download, redirects included.")]
+SourceName = Annotated[str, typer.Option(help="Name of the source in manifests, one word.")]
+License = Annotated[str, typer.Option("--license", help="License of the images: an SPDX id, a name or a URL.")]
+Author = Annotated[str, typer.Option(help="Author of the images.")]
 AllowLoopback = Annotated[bool, typer.Option("--allow-loopback", help="Allow fetching from loopback addresses.")]
+KeepSplits = Annotated[bool, typer.Option("--keep-splits", help="Keep the dataset's own train, val and test at the next freeze.")]
+GroupBy = Annotated[
+    str,
+    typer.Option(help="What shares a split: a column, folder, a regular expression with one group, or exif-time[:MINUTES]."),
+]
 
 _MAX_LISTED = 12
 """Categories listed by name in the shortfall line."""

@@ -5,40 +5,18 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from fototeca.core.class_mapping import category_spellings, normalize_category
+from fototeca.collect.files.dataset_splits import find_prefixed_folders, is_split_folder, strip_split_folders
+from fototeca.core.class_mapping import category_spellings, find_category, normalize_category
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
-from fototeca.core.settings import Settings
-
-SPLIT_FOLDERS = frozenset(
-    [
-        "train",
-        "training",
-        "trainset",
-        "test",
-        "testing",
-        "testset",
-        "val",
-        "valid",
-        "validation",
-        "validset",
-        "dev",
-        "eval",
-        "evaluation",
-        "images",
-        "imgs",
-        "img",
-    ]
-)
-"""Lowercase names of folders that hold a split or all images; they do not name a class."""
-
-_SHARD = re.compile(r"[\w.-]*-?\d{1,6}-of-\d{1,6}(?:-[0-9a-f]+)?")
-"""Names of the shards of a parquet dataset: `train-00000-of-00005`."""
+from fototeca.core.files import write_text
+from fototeca.core.passed_over import PassedOver
+from fototeca.core.settings import Settings, to_nfc
 
 ROOT_FOLDER = "."
 """Class folder of images that are in no folder."""
@@ -62,8 +40,7 @@ def find_class_folders(names: Iterable[str], settings: Settings) -> dict[str, st
     Folders of splits and folders that all images share are left out, so that `data/train/cat/1.jpg` and `data/test/dog/2.jpg`
     give `cat` and `dog`. The innermost folder counts if a category has its name: `train` may be a vehicle.
     """
-    category_names = {text.lower() for category in settings.categories for text in (category.name, *category.queries)}
-    parts = {name: _class_parts(PurePosixPath(name).parts[:-1], category_names) for name in names}
+    parts = _class_paths(names, settings)
     distinct = set(parts.values())
     num_shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*distinct, strict=False)))
     if num_shared and any(len(folders) == num_shared for folders in distinct):
@@ -71,20 +48,37 @@ def find_class_folders(names: Iterable[str], settings: Settings) -> dict[str, st
     return {name: "/".join(folders[num_shared:]) or ROOT_FOLDER for name, folders in parts.items()}
 
 
-def _class_parts(folders: tuple[str, ...], category_names: set[str]) -> tuple[str, ...]:
+def find_class_paths(names: Iterable[str], settings: Settings) -> dict[str, str]:
+    """Return all folders of each image except those of splits, joined by forward slashes; "" for none."""
+    return {name: "/".join(folders) for name, folders in _class_paths(names, settings).items()}
+
+
+def category_names(settings: Settings) -> set[str]:
+    """Return the names and queries of all categories in lowercase."""
+    return {text.lower() for category in settings.categories for text in (category.name, *category.queries)}
+
+
+def _class_paths(names: Iterable[str], settings: Settings) -> dict[str, tuple[str, ...]]:
+    folders_by_name = {name: PurePosixPath(name).parts[:-1] for name in names}
+    prefixed = find_prefixed_folders(folders_by_name.values())
+    categories = category_names(settings)
+    return {name: _class_parts(folders, categories, prefixed) for name, folders in folders_by_name.items()}
+
+
+def _class_parts(folders: tuple[str, ...], categories: set[str], prefixed: Collection[tuple[str, ...]]) -> tuple[str, ...]:
     """Return the folders of an image without those of splits and shards."""
     *outer, innermost = folders or (ROOT_FOLDER,)
-    parts = [folder for folder in outer if folder.lower() not in SPLIT_FOLDERS and not _SHARD.fullmatch(folder)]
-    is_split = innermost == ROOT_FOLDER or innermost.lower() in SPLIT_FOLDERS - category_names
-    return tuple(parts if is_split else [*parts, innermost])
+    parts = strip_split_folders(tuple(outer), prefixed)
+    is_category = innermost.lower() in categories
+    return parts if innermost == ROOT_FOLDER or (is_split_folder(innermost) and not is_category) else (*parts, innermost)
 
 
 def propose_category(folder: str, settings: Settings) -> CategoryProposal:
     """Return the category whose name or query equals the folder's name but for spelling, else the most similar one."""
     names = category_spellings(settings)
     for text in (folder, folder.rpartition("/")[2]):
-        if (normalized := normalize_category(text)) in names:
-            return CategoryProposal(names[normalized], is_exact=True)
+        if category := find_category(text, names):
+            return CategoryProposal(category, is_exact=True)
     similar = difflib.get_close_matches(normalize_category(folder.rpartition("/")[2]), names, n=1, cutoff=_MIN_SIMILARITY)
     return CategoryProposal(names[similar[0]] if similar else "", is_exact=False)
 
@@ -111,17 +105,65 @@ def _quote(text: str) -> str:
     return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\u{ord(match[0]):04x}", escaped) + '"'
 
 
-def map_folders(folders: Mapping[str, str], mapping: Mapping[str, str], file: Path) -> dict[str, str]:
-    """Return the category of each image that the mapping includes.
+def map_folders(folders: Mapping[str, str], mapping: Mapping[str, str], file: Path, passed_over: PassedOver) -> dict[str, str]:
+    """Return the category of each image that a mapping includes; the others are counted in `passed_over`.
 
-    Folders that the mapping does not name are excluded, with a message. FototecaError if no image is left.
+    A folder that the mapping does not name has the category of the nearest folder around it, else of a folder with its own name.
+    Case, accents, punctuation and plural of the names do not count where no name is equal.
+
+    Args:
+        folders: class folder of each image, as `find_class_folders` returns them.
+        mapping: category of each folder, "" to exclude it.
+        file: file of the mapping, for messages.
+        passed_over: counts the images of other folders.
+
+    Raises:
+        FototecaError: no image is included.
     """
-    unmapped = sorted(set(folders.values()) - mapping.keys())
+    find = _FolderMapping(mapping).find
+    categories = {folder: find(folder) for folder in set(folders.values())}
+    unmapped = sorted(folder for folder, category in categories.items() if category is None)
     if unmapped:
-        listed = ", ".join(repr(name) for name in unmapped[:5]) + (f" and {len(unmapped) - 5} more" if len(unmapped) > 5 else "")
-        notify(f"fototeca: {file} does not name these folders; their images are excluded: {listed}")
-    categories = {name: mapping.get(folder, "") for name, folder in folders.items()}
-    included = {name: category for name, category in categories.items() if category}
+        notify(f"fototeca: {file} does not name these folders; their images are excluded: {list_names(unmapped)}")
+    included = {}
+    for name, folder in folders.items():
+        if category := categories[folder]:
+            included[name] = category
+        else:
+            passed_over.add("folder-not-mapped" if category is None else "folder-excluded", name)
     if not included:
         raise FototecaError(f"{file} names no folder of this dataset", "run the command without --map to list its folders")
     return included
+
+
+class _FolderMapping:
+    """Search for the category of a folder in a mapping."""
+
+    def __init__(self, mapping: Mapping[str, str]) -> None:
+        self._exact = {to_nfc(folder): category for folder, category in mapping.items()}
+        self._normalized = {_normalize_path(folder): category for folder, category in mapping.items()}
+
+    def find(self, folder: str) -> str | None:
+        """Return the category of a folder, "" if it is excluded, None if no name fits."""
+        parts = PurePosixPath(folder).parts or (ROOT_FOLDER,)
+        around = ["/".join(parts[:depth]) for depth in range(len(parts), 0, -1)]
+        for name in (*around, *reversed(parts)):
+            for names, key in ((self._exact, to_nfc(name)), (self._normalized, _normalize_path(name))):
+                if key in names:
+                    return names[key]
+        return None
+
+
+def _normalize_path(folder: str) -> str:
+    return "/".join(normalize_category(part) or part for part in folder.split("/"))
+
+
+def list_names(names: Sequence[str], limit: int = 5) -> str:
+    """Return names in quotes for a message, the first ones only."""
+    return ", ".join(map(repr, names[:limit])) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def write_proposal(file: Path, proposal: str) -> None:
+    """Write a proposed mapping, unless the file exists: a person may have edited it."""
+    if not file.exists():
+        write_text(file, proposal)

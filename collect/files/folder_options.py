@@ -10,7 +10,10 @@ from fototeca.core.errors import FototecaError
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """Options of collecting local images. At most one of `category`, `label_from_folder` and `labels` is given."""
+    """Options of collecting local images. At most one of `category`, `label_from_folder` and `labels` is given.
+
+    `mapping` without `labels` implies `label_from_folder`.
+    """
 
     category: str = ""
     """Category of every image."""
@@ -22,7 +25,7 @@ class FolderOptions:
     """Table of labels."""
 
     mapping: Path | None = None
-    """Mapping file of folders to categories."""
+    """Mapping file of folders, or of the classes of the table, to categories."""
 
     columns: str = ""
     """Columns of the label table, as `path=A,label=B`; by default recognized by their usual names."""
@@ -50,3 +53,10 @@ class FolderOptions:
         if sum((bool(self.category), self.label_from_folder, self.labels is not None)) > 1:
             message = "labels are given more than once"
             raise FototecaError(message, "give one of --category, --label-from-folder, --labels")
+        if self.category and self.mapping:
+            raise FototecaError("--category leaves nothing to --map", "give one of the two")
+
+    @property
+    def has_labels(self) -> bool:
+        """Return True if images get a category when they are collected."""
+        return bool(self.category or self.label_from_folder or self.mapping) or self.labels is not None

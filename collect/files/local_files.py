@@ -1,57 +1,88 @@
-"""List, label and read local images; read label files."""
+"""List, label and read local images."""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
 from fototeca.collect.catalog import Provenance
+from fototeca.collect.files.archives import OpenFolder
+from fototeca.collect.files.extraction import strip_archive_suffix
+from fototeca.collect.files.folder_labels import label_from_folders
 from fototeca.collect.files.folder_options import FolderOptions
+from fototeca.collect.files.label_files import read_labels
+from fototeca.collect.files.split_facts import Dataset, find_split_facts
 from fototeca.collect.http.responses import FetchError
+from fototeca.collect.rights import state_rights
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
-from fototeca.core.settings import LABEL_SEPARATOR, Settings, to_nfc
-from fototeca.vision.image import SUFFIXES
+from fototeca.core.workspace import Workspace
+from fototeca.vision.image_files import find_images
 
 LOCAL_SCHEME = "file://"
 """Prefix of the URL of a local file."""
 
 
 def list_local_images(
-    path: Path, options: FolderOptions, settings: Settings, passed_over: PassedOver, *, name: str = ""
+    workspace: Workspace,
+    folder: OpenFolder,
+    options: FolderOptions,
+    passed_over: PassedOver,
+    exclude: Callable[[str], bool],
+    *,
+    source: Path,
 ) -> list[Provenance]:
     """Return the provenance of every image below a folder, or of the file itself, sorted by name.
 
     Args:
-        path: folder or image.
-        options: source of the categories.
-        settings: categories of the workspace.
+        workspace: workspace with the categories; its cache gets proposed mappings.
+        folder: folder, extracted archive, or image.
+        options: source of the categories, splits, groups and rights.
         passed_over: counts the files that are not taken.
-        name: recorded as the query; by default the name of `path`.
+        exclude: tells the names to exclude.
+        source: folder, archive or image as the user named it; its name is recorded as the query.
 
     Raises:
-        FototecaError: `path` does not exist, has no images, or a label is unknown or its file invalid.
+        FototecaError: the folder does not exist, has no images, or an option or a file of labels is invalid.
     """
+    path, name = folder.path, source.name
+    rights = state_rights("folder", source_name=options.source_name, license=options.license, author=options.author)
     if not path.exists():
         raise FototecaError(f"{path} does not exist", "give a folder, an archive or an image")
-    all_names = list(_visible_names(path))
-    names = sorted(name for name in all_names if _suffix(name) in SUFFIXES)
+    used = (options.labels,) if options.labels else ()
+    names = find_images(path, passed_over, is_excluded=exclude, used=used)
     if not names:
-        raise FototecaError(f"{path} has no images", f"supported file types: {' '.join(sorted(SUFFIXES))}")
-    label_by_name = _find_labels(names, options, settings)
-    for other in all_names:
-        if _suffix(other) not in SUFFIXES:
-            passed_over.add(_suffix(other).removeprefix(".") or "no-ending", other)
+        raise no_images_error(name, passed_over)
+    label_by_name = _find_labels(workspace, folder, names, options, source, passed_over)
     base = path.resolve() if path.is_dir() else path.resolve().parent
-    query = decode_file_name(name or path.name)
-    return [
-        Provenance(local_url(base / file), "folder", label_by_name.get(file, ""), query=query, rank=rank)
-        for rank, file in enumerate(names)
-        if options.labels is None or file in label_by_name
-    ]
+    query = decode_file_name(name)
+    chosen = [file for file in names if file in label_by_name or not options.has_labels]
+    dataset = Dataset(base, chosen, folder.file_names, strip_archive_suffix(query), options.source_name or query)
+    facts = find_split_facts(dataset, options, workspace.settings)
+    places = (
+        Provenance(
+            local_url(base / file),
+            rights.source,
+            label_by_name.get(file, ""),
+            query=query,
+            rank=rank,
+            author=rights.author,
+            license=rights.license,
+            license_found=rights.license_found,
+            file_name=decode_file_name(folder.file_names.get(file, file)),
+        )
+        for rank, file in enumerate(chosen)
+    )
+    return [facts.add_to(place, file) for place, file in zip(places, chosen, strict=True)]
+
+
+def no_images_error(name: str, passed_over: PassedOver) -> FototecaError:
+    """Return the error for a folder or archive without images, which lists what it has."""
+    reasons = ", ".join(count.reason for count in passed_over.counts())
+    hint = f"see docs/not-taken.md for {reasons}" if reasons else "give a folder or an archive of images"
+    return FototecaError(f"{name} has no images; it has {passed_over.describe_contents()}", hint)
 
 
 def local_url(path: Path) -> str:
@@ -69,69 +100,21 @@ def decode_file_name(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def image_names(path: Path) -> Iterator[str]:
-    """Yield the names, relative to `path`, of visible files with an image suffix."""
-    return (name for name in _visible_names(path) if _suffix(name) in SUFFIXES)
-
-
-def _visible_names(path: Path) -> Iterator[str]:
-    if path.is_file():
-        yield path.name
-        return
-    for file in path.rglob("*"):
-        relative = file.relative_to(path)
-        if not any(part.startswith(".") for part in relative.parts) and not file.is_dir():
-            yield relative.as_posix()
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
-
-
-def _find_labels(names: list[str], options: FolderOptions, settings: Settings) -> dict[str, str]:
+def _find_labels(
+    workspace: Workspace,
+    folder: OpenFolder,
+    names: list[str],
+    options: FolderOptions,
+    source: Path,
+    passed_over: PassedOver,
+) -> dict[str, str]:
     if options.category:
-        return dict.fromkeys(names, settings.check(options.category))
-    if options.label_from_folder:
-        label_by_name = {name: to_nfc(PurePosixPath(name).parent.name) for name in names}
-        _check_categories(label_by_name.values(), settings, "folders", "rename the folders or add categories to fototeca.toml")
-        return label_by_name
-    return _read_labels(options.labels, settings, names) if options.labels else {}
-
-
-def _check_categories(labels: Iterable[str], settings: Settings, subject: str, hint: str) -> None:
-    """Raise FototecaError for unknown categories. An empty label is valid only in a multi-label task."""
-    used = {label for joined in labels for label in joined.split(LABEL_SEPARATOR) if joined or settings.task == "single"}
-    unknown = sorted(used - set(settings.names))
-    if unknown:
-        listed = ", ".join(repr(name) for name in unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
-        raise FototecaError(f"{subject} name unknown categories: {listed}", f"{hint}; it has: {', '.join(settings.names[:10])}")
-
-
-def _read_labels(file: Path, settings: Settings, names: list[str]) -> dict[str, str]:
-    """Return the labels of a CSV file by path relative to the folder. FototecaError if no path is an image there."""
-    rows = read_csv(file, ("path", "label"))
-    labels = {row["path"].replace("\\", "/").removeprefix("./"): to_nfc(row["label"].strip()) for row in rows}
-    _check_categories(labels.values(), settings, file.name, "fix the file or add categories to fototeca.toml")
-    missing = sorted(labels.keys() - set(names))
-    if len(missing) == len(labels):
-        raise FototecaError(f"none of the paths in {file} exists (first: {missing[0]})", "write paths relative to the folder")
-    return {path: settings.check_label(label) for path, label in labels.items()}
-
-
-def read_csv(file: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Return the rows of a CSV file. FototecaError if it cannot be read, lacks one of `columns` or has no rows."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle)
-            missing = [column for column in columns if column not in (reader.fieldnames or ())]
-            if missing:
-                raise FototecaError(f"{file} has no column {missing[0]!r}", f"its first line must have: {','.join(columns)}")
-            rows = [{key: value or "" for key, value in row.items() if key} for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FototecaError(f"{file} cannot be read: {error}", "give a CSV file in UTF-8") from None
-    if not rows:
-        raise FototecaError(f"{file} has no rows", "add one row per image")
-    return rows
+        return dict.fromkeys(names, workspace.settings.check(options.category))
+    if options.labels is not None:
+        return read_labels(names, folder.file_names, options, workspace.settings, passed_over)
+    if options.has_labels:
+        return label_from_folders(workspace, names, source, options.mapping, passed_over)
+    return {}
 
 
 def read_local_file(url: str, max_bytes: int) -> bytes:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fototeca.core.errors import ExternalError
+from fototeca.core.passed_over import PassedOver
 from fototeca.vision.image import SUFFIXES
 
 MAGIC = b"PAR1"
@@ -40,11 +41,11 @@ class _Columns:
         return [self.image, self.label] if self.label else [self.image]
 
 
-def read_parquet_images(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
+def read_parquet_images(path: Path, limit: int, passed_over: PassedOver) -> Iterator[tuple[str, bytes]]:
     """Yield name (`LABEL/NAME.jpg`) and bytes of each image; nothing if no column holds images.
 
     The label comes from the column `label`, else from the first column of type ClassLabel; several labels of one row are joined
-    by `+`.
+    by `+`. Rows without image bytes are counted in `passed_over`.
 
     Raises:
         OSError: the file is damaged, or its metadata gives more than `limit` bytes of unpacked data.
@@ -60,21 +61,25 @@ def read_parquet_images(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
         with ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_SIZE) as file:
             if sum(file.metadata.row_group(index).total_byte_size for index in range(file.num_row_groups)) > limit:
                 raise OSError("it unpacks to too much")
-            if columns := _columns(file.schema_arrow):
+            columns = _columns(file.schema_arrow)
+            if columns is None:
+                passed_over.add("no-image-column", path.name)
+            else:
                 batches = file.iter_batches(batch_size=1, columns=columns.selected, use_threads=False)
-                yield from _named_images((row for batch in batches for row in batch.to_pylist()), columns)
+                yield from _named_images((row for batch in batches for row in batch.to_pylist()), columns, passed_over)
     except pyarrow.ArrowException as error:
         raise OSError(" ".join(str(error).split())[:200]) from None
 
 
-def _named_images(rows: Iterator[dict[str, Any]], columns: _Columns) -> Iterator[tuple[str, bytes]]:
+def _named_images(rows: Iterator[dict[str, Any]], columns: _Columns, passed_over: PassedOver) -> Iterator[tuple[str, bytes]]:
     """Yield unique names and bytes; names equal but for case get the row number."""
     used: set[str] = set()
     for number, row in enumerate(rows):
         value = row.get(columns.image)
         data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
-        if not isinstance(data, bytes):
-            continue  # a URL instead of bytes, or an empty row
+        if not isinstance(data, bytes):  # a URL instead of bytes, or an empty row
+            passed_over.add("row-without-image", f"row {number + 1}")
+            continue
         name = f"{_folder(row.get(columns.label), columns.names)}/{_file_name(path, number)}"
         if name.lower() in used:
             name = f"{name.rpartition('/')[0]}/{number:06}-{name.rpartition('/')[2]}"

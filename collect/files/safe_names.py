@@ -1,13 +1,17 @@
-"""Safe file names for members of archives and datasets: relative, visible, portable and unique."""
+"""Safe file names for members of archives and datasets: relative, portable and unique."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from pathlib import PurePosixPath
 
 _MAX_PART_BYTES = 120
 """Longest path component in bytes."""
+
+_MAX_ENDING_BYTES = 12
+"""Longest ending that is kept when a component is shortened."""
 
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f\x7f]|[. ]$|^ ')
 """Characters that Windows does not allow, or not at the start or end of a name."""
@@ -15,17 +19,13 @@ _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f\x7f]|[. ]$|^ ')
 _DEVICE = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 
-def safe_name(name: str, suffixes: tuple[str, ...]) -> str:
-    """Return a safe relative path with forward slashes.
-
-    Returns "" if the name is absolute, leaves the folder, is hidden or has another suffix.
-    """
+def safe_name(name: str) -> str:
+    """Return a safe relative path with forward slashes, or "" if the name is absolute or leaves the folder."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    is_unsafe = not parts or any(part in ("..", "/", "__MACOSX") or part.startswith(".") or "\0" in part for part in parts)
-    if is_unsafe or re.fullmatch(r"[A-Za-z]:", parts[0]) or not parts[-1].lower().endswith(suffixes):
+    is_unsafe = not parts or any(part in ("..", "/", "//") or "\0" in part for part in parts)
+    if is_unsafe or re.fullmatch(r"[A-Za-z]:", parts[0]):
         return ""
-    folders = [f"{part}_" if part.lower().endswith(suffixes) else part for part in parts[:-1]]  # a file may have that name
-    return "/".join(_shorten(_make_portable(part), suffixes) for part in (*folders, parts[-1]))
+    return "/".join(_shorten(_make_portable(part)) for part in parts)
 
 
 def _make_portable(part: str) -> str:
@@ -35,30 +35,62 @@ def _make_portable(part: str) -> str:
     return f"_{text}" if _DEVICE.match(text) else text
 
 
-def _shorten(part: str, suffixes: tuple[str, ...]) -> str:
-    """Cut a component that is too long and append a hash, before its suffix."""
+def _shorten(part: str) -> str:
+    """Cut a component that is too long and append a hash, before its ending."""
     data = part.encode()
-    return part if len(data) <= _MAX_PART_BYTES else _append_hash(part, data, suffixes)
+    return part if len(data) <= _MAX_PART_BYTES else _append_hash(part, data)
 
 
-def _append_hash(part: str, data: bytes, suffixes: tuple[str, ...]) -> str:
-    suffix = next((suffix for suffix in suffixes if part.lower().endswith(suffix)), "")
-    stem = part[: len(part) - len(suffix)].encode()[: _MAX_PART_BYTES - 24].decode("utf-8", "ignore")
-    return f"{stem}-{hashlib.sha256(data).hexdigest()[:12]}{part[len(part) - len(suffix) :]}"
+def _append_hash(part: str, data: bytes) -> str:
+    ending = PurePosixPath(part).suffix
+    ending = ending if len(ending.encode()) <= _MAX_ENDING_BYTES else ""
+    stem = part[: len(part) - len(ending)].encode()[: _MAX_PART_BYTES - 24].decode("utf-8", "ignore")
+    return f"{stem}-{hashlib.sha256(data).hexdigest()[:12]}{ending}"
 
 
 class UniqueNames:
-    """Assigns safe names to the members of one archive; names equal but for case get different ones."""
+    """Assigns safe names to the members of one archive in their order.
 
-    def __init__(self, suffixes: tuple[str, ...]) -> None:
-        self.suffixes = suffixes
-        self._members: dict[str, str] = {}
+    Names equal but for case, repeated names, and files and folders of one name get different ones.
+    """
+
+    def __init__(self) -> None:
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
+        self._times: Counter[str] = Counter()
 
     def assign(self, name: str) -> str:
-        """Return the safe name of a member, or "" if the member is to be ignored."""
-        safe = safe_name(name, self.suffixes)
-        if not safe or self._members.setdefault(safe.casefold(), name) == name:
-            return safe
-        folder, _, last = safe.rpartition("/")
-        last = _append_hash(last, name.encode("utf-8", "surrogateescape"), self.suffixes)
-        return f"{folder}/{last}" if folder else last
+        """Return the safe name of a file, or "" if the name is unsafe."""
+        safe = safe_name(name)
+        if not safe:
+            return ""
+        self._times[name] += 1
+        *folders, last = safe.split("/")
+        folder = self._use_folder(folders)
+        path = f"{folder}/{last}" if folder else last
+        if self._is_used(path):
+            times = f"\n{self._times[name]}" if self._times[name] > 1 else ""
+            last = _append_hash(last, f"{name}{times}".encode("utf-8", "surrogateescape"))
+            path = f"{folder}/{last}" if folder else last
+        self._files.add(path.casefold())
+        return path
+
+    def assign_folder(self, path: str) -> str:
+        """Return the name of a folder for the contents of a nested archive, which no file or folder has yet."""
+        while self._is_used(path):
+            path += "_"
+        self._folders.add(path.casefold())
+        return path
+
+    def _is_used(self, path: str) -> bool:
+        return path.casefold() in self._files or path.casefold() in self._folders
+
+    def _use_folder(self, folders: list[str]) -> str:
+        """Return the path of a folder; a component with the name of a file gets another."""
+        path = ""
+        for part in folders:
+            path = f"{path}/{part}" if path else part
+            while path.casefold() in self._files:
+                path += "_"
+            self._folders.add(path.casefold())
+        return path

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from fototeca.core.errors import FototecaError
+from fototeca.vision.limits import MAX_PIXELS, MAX_STORED_PIXELS
 
 DAY = 86_400.0
 """Seconds."""
@@ -33,10 +34,15 @@ class FetchOptions:
     allow_loopback: bool = False
     """Allow loopback addresses; other private addresses stay refused."""
 
+    max_pixels: int = MAX_PIXELS
+    """An image with more pixels is not decoded and rejected as `too-many-pixels`; at most `vision.limits.MAX_STORED_PIXELS`."""
+
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        for name in ("min_side", "max_bytes", "concurrency", "per_host", "timeout"):
+        for name in ("min_side", "max_bytes", "max_pixels", "concurrency", "per_host", "timeout"):
             if not 0 < getattr(self, name) < math.inf:
                 raise FototecaError(f"--{name.replace('_', '-')} is {getattr(self, name)}", "choose a number above 0")
         if self.timeout > DAY:
             raise FototecaError(f"--timeout is {self.timeout:g}", "choose at most a day, in seconds")
+        if self.max_pixels > MAX_STORED_PIXELS:
+            raise FototecaError(f"--max-pixels is {self.max_pixels}", f"choose at most {MAX_STORED_PIXELS}")

@@ -52,7 +52,9 @@ def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
     version = version or str(get_int(item, "version") or "")
     if not version:
         raise client.unexpected_response("an item without version")
-    files = select_files(NAME, _list_files(client, site, f"{site['endpoint']}/{number}/versions/{version}", item))
+    files = select_files(
+        NAME, _list_files(client, site, f"{site['endpoint']}/{number}/versions/{version}", item), context.passed_over
+    )
     download_files(NAME, files, folder / version, context.downloader)
     license_url, license_name = get_text(item, "license", "url"), get_text(item, "license", "name")
     authors = [get_text(author, "full_name") for author in require_records(client, item, "authors")]

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fototeca.collect.api.json_fields import get_int, get_text
-from fototeca.collect.files.archives import check_disk_space
-from fototeca.collect.files.safe_names import safe_name
+from fototeca.collect.files.disk_space import check_disk_space
 from fototeca.collect.http.guarded_sockets import check_address
 from fototeca.collect.hubs import (
     MAX_RESULTS,
@@ -23,10 +22,11 @@ from fototeca.collect.hubs import (
     invalid_ref_error,
     normalize_license,
 )
-from fototeca.collect.hubs.transfer import SUPPORTED_SUFFIXES, no_images_error
+from fototeca.collect.hubs.transfer import SUPPORTED_SUFFIXES, no_images_error, reason_not_downloaded
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import ExternalError
+from fototeca.core.passed_over import PassedOver
 
 NAME = "huggingface"
 _REF = re.compile(
@@ -112,7 +112,8 @@ def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
         commit = str(info.sha)
         if not re.fullmatch(r"[0-9a-f]{40,64}", commit):
             raise context.client(NAME).unexpected_response("a dataset without commit")
-        _check_files(folder, {str(file.rfilename): file.size or 0 for file in info.siblings or ()})
+        sizes = {str(file.rfilename): file.size or 0 for file in info.siblings or ()}
+        _check_files(folder, sizes, context.passed_over)
         client.snapshot_download(
             name,
             repo_type="dataset",
@@ -135,19 +136,23 @@ def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
         )
 
 
-def _check_files(folder: Path, sizes: dict[str, int]) -> None:
+def _check_files(folder: Path, sizes: dict[str, int], passed_over: PassedOver) -> None:
     """Raise FototecaError (exit 4) if a name leads out of the folder, no file is an image or archive, or the disk is too small.
 
     Args:
         folder: where the files will be.
         sizes: bytes by name.
+        passed_over: counts the files that are not downloaded.
     """
     if any(".." in name.replace("\\", "/").split("/") or name.startswith("/") for name in sizes):
         raise ExternalError(f"this dataset of {NAME} has names that lead out of its folder", "do not use it")
-    selected = [size for name, size in sizes.items() if safe_name(name, SUPPORTED_SUFFIXES)]
+    reasons = {name: reason_not_downloaded(name) for name in sizes}
+    for name, reason in reasons.items():
+        if reason:
+            passed_over.add(reason, name)
+    selected = [size for name, size in sizes.items() if not reasons[name]]
     if not selected:
-        kinds = sorted({Path(name).suffix.lower() or "no ending" for name in sizes})
-        raise no_images_error(NAME, kinds, "try its copy in parquet: add @refs/convert/parquet to its name")
+        raise no_images_error(NAME, passed_over, "try its copy in parquet: add @refs/convert/parquet to its name")
     folder.mkdir(parents=True, exist_ok=True)
     check_disk_space(folder, sum(selected))
 

@@ -13,9 +13,12 @@ from urllib.parse import quote
 
 from fototeca.collect.api.json_fields import get_text
 from fototeca.collect.catalog import Provenance
-from fototeca.collect.files.archives import DamagedArchiveError, is_archive, strip_archive_suffix, unpack
-from fototeca.collect.files.class_mapping import find_class_folders, map_folders, render_proposal
-from fototeca.collect.files.local_files import image_names, local_url
+from fototeca.collect.files.archives import is_archive, unpack
+from fototeca.collect.files.class_mapping import find_class_folders, map_folders, render_proposal, write_proposal
+from fototeca.collect.files.extraction import DamagedArchiveError, strip_archive_suffix
+from fototeca.collect.files.folder_options import FolderOptions
+from fototeca.collect.files.local_files import decode_file_name, local_url
+from fototeca.collect.files.split_facts import Dataset, SplitFacts, find_split_facts
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs import DatasetInfo, Hub, get_hub, redact
 from fototeca.collect.ingest.pipeline import ingest_provenances
@@ -24,33 +27,44 @@ from fototeca.collect.sources import SourceContext
 from fototeca.core.class_mapping import read_mapping
 from fototeca.core.errors import ExternalError, FototecaError, ShortfallError
 from fototeca.core.files import write_text
+from fototeca.core.passed_over import PassedOver, PassedOverCount
 from fototeca.core.workspace import Workspace
-
-_AUGMENTED = re.compile(r"^(.+)\.rf\.[0-9A-Za-z]+\.\w+$")
-"""File names of Roboflow's augmented copies of an image: `NAME_jpg.rf.HASH.jpg`."""
+from fototeca.vision.image_files import find_images
 
 
-def import_dataset(workspace: Workspace, hub: str, ref: str, mapping: Path | None, options: FetchOptions) -> CollectSummary:
-    """Download a dataset unless it is complete already, and collect the images whose folders `mapping` maps to categories.
+def import_dataset(workspace: Workspace, hub: str, ref: str, use: FolderOptions, options: FetchOptions) -> CollectSummary:
+    """Download a dataset unless it is complete already, and collect the images whose folders a mapping maps to categories.
 
-    Without `mapping` a proposal is written, and FototecaError (exit 3) asks to confirm it. The dataset's splits are not used.
+    Args:
+        workspace: where the dataset, images and catalog are written.
+        hub: name of the hub.
+        ref: id, DOI or page URL of the dataset.
+        use: `mapping`, `keep_splits` and `group_by`. Without `mapping` a proposal is written.
+        options: limits of fetching.
+
+    Raises:
+        FototecaError: the dataset cannot be fetched or has no images; with exit code 3, the proposal is to be confirmed.
     """
-    settings = workspace.settings
+    settings, mapping = workspace.settings, use.mapping
     categories = read_mapping(mapping, settings) if mapping else {}
     context = SourceContext(workspace, options)
     ref = _normalize_ref(get_hub(hub), ref, context)
     folder = workspace.cache / "hubs" / (f"{hub}-" + re.sub(r"[^\w.@-]", "--", ref))
-    info = _download(hub, ref, folder, context)
+    info, passed_over, file_names = _download(hub, ref, folder, context)
     root = folder / info.folder
-    names = sorted(image_names(root))
+    names = find_images(root, passed_over)
     if not names:
-        raise ExternalError(f"{ref} of {hub} has no images", "its archives contain none; choose another dataset")
+        contents = passed_over.describe_contents()
+        raise ExternalError(f"{ref} of {hub} has no images; it has {contents}", "choose another dataset")
     folders = find_class_folders(names, settings)
     if mapping is None:
         raise _propose(folder, render_proposal(folders, settings, f"{info.title} ({info.page_url})"))
-    labels_by_name = map_folders(folders, categories, mapping)
-    provenances = _provenances(root, info, folders, labels_by_name)
-    return ingest_provenances(workspace, provenances, options, total=len(labels_by_name), local=True)
+    labels_by_name = map_folders(folders, categories, mapping, passed_over)
+    dataset = Dataset(root, list(labels_by_name), file_names, "", dataset_scope(info))
+    facts = find_split_facts(dataset, use, settings)
+    provenances = _provenances(root, info, facts, labels_by_name, file_names)
+    total = len(labels_by_name)
+    return ingest_provenances(workspace, provenances, options, total=total, local=True, passed_over=passed_over)
 
 
 def _normalize_ref(hub: Hub, ref: str, context: SourceContext) -> str:
@@ -67,28 +81,43 @@ def _normalize_ref(hub: Hub, ref: str, context: SourceContext) -> str:
         return hub.normalize_ref(urls[0] if urls else ref)
 
 
-def _download(hub: str, ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
-    """Return the description of the dataset in `folder`, after downloading and unpacking it unless it is complete."""
-    record = folder / "dataset.json"  # written last
+def _download(hub: str, ref: str, folder: Path, context: SourceContext) -> tuple[DatasetInfo, PassedOver, dict[str, str]]:
+    """Download and unpack the dataset in `folder` unless it is complete.
+
+    Returns its description, the files that were passed over, and the original name of each file that was renamed, by path
+    relative to the folder of the files.
+    """
+    record, contents = folder / "dataset.json", folder / "contents.json"  # the record is written last
     if not record.is_file():
         # A hub's client may print URLs with keys, and stdout is for results.
         with contextlib.redirect_stdout(io.StringIO()):
             info = redact(hub, get_hub(hub).download(ref, folder, context))
-        _unpack_archives(folder / info.folder)
+        file_names = _unpack_archives(folder / info.folder, context.passed_over)
+        counts = [count.to_json() for count in context.passed_over.counts()]
+        write_text(contents, json.dumps({"passed_over": counts, "file_names": file_names}, indent=2) + "\n")
         write_text(record, json.dumps(asdict(info), ensure_ascii=False, indent=2) + "\n")
     info = DatasetInfo(**json.loads(record.read_text(encoding="utf-8")))
     for archive in _list_archives(folder / info.folder):
         archive.unlink()
-    return info
+    passed_over = PassedOver()
+    document = json.loads(contents.read_text(encoding="utf-8"))
+    passed_over.update(PassedOverCount(**{**row, "names": tuple(row["names"])}) for row in document["passed_over"])
+    return info, passed_over, document["file_names"]
 
 
-def _unpack_archives(folder: Path) -> None:
+def _unpack_archives(folder: Path, passed_over: PassedOver) -> dict[str, str]:
+    """Unpack every archive; return the original names of renamed files, by path relative to `folder`."""
+    original_names = {}
     for archive in _list_archives(folder):
+        target = archive.with_name(strip_archive_suffix(archive.name))
+        prefix = target.relative_to(folder).as_posix()
         try:
-            unpack(archive, archive.with_name(strip_archive_suffix(archive.name)))
+            renamed = unpack(archive, target, passed_over)
         except DamagedArchiveError as error:
             archive.unlink(missing_ok=True)  # otherwise the next call would take it for a complete download
             raise ExternalError(error.message, error.hint) from None
+        original_names.update({f"{prefix}/{path}": f"{prefix}/{name}" for path, name in renamed.items()})
+    return original_names
 
 
 def _list_archives(folder: Path) -> list[Path]:
@@ -96,16 +125,17 @@ def _list_archives(folder: Path) -> list[Path]:
 
 
 def _propose(folder: Path, proposal: str) -> FototecaError:
-    """Write the proposed mapping, unless a file that a person may have edited exists, and return the error to confirm it."""
+    """Write the proposed mapping, and return the error that asks to confirm it."""
     file = folder.with_name(f"{folder.name}.toml")
-    if not file.exists():
-        write_text(file, proposal)
+    write_proposal(file, proposal)
     return ShortfallError(f"{file} proposes a category for each folder", f"confirm it with --map {file}")
 
 
-def _provenances(root: Path, info: DatasetInfo, folders: dict[str, str], labels_by_name: dict[str, str]) -> Iterator[Provenance]:
+def _provenances(
+    root: Path, info: DatasetInfo, facts: SplitFacts, labels_by_name: dict[str, str], file_names: dict[str, str]
+) -> Iterator[Provenance]:
     for rank, (name, category) in enumerate(labels_by_name.items()):
-        yield Provenance(
+        place = Provenance(
             local_url(root.resolve() / name),
             info.hub,
             category,
@@ -115,15 +145,11 @@ def _provenances(root: Path, info: DatasetInfo, folders: dict[str, str], labels_
             author=info.author,
             license=info.license,
             license_found=info.license_found,
-            original=_original(info, folders[name], Path(name).name),
+            file_name=decode_file_name(file_names.get(name, name)),
         )
+        yield facts.add_to(place, name)
 
 
-def _original(info: DatasetInfo, folder: str, name: str) -> str:
-    """Return the id of the original image if the file is an augmented copy, otherwise ""; copies of one original share a split.
-
-    The id leaves out the version, since every version of a dataset makes its own copies of the same images.
-    """
-    copy = _AUGMENTED.match(name)
-    dataset = re.sub(rf"(/versions)?/{re.escape(info.version)}$|@[^@]*$", "", info.ref)
-    return f"{info.hub}/{dataset}/{folder}/{copy[1]}" if copy else ""
+def dataset_scope(info: DatasetInfo) -> str:
+    """Return hub and name of a dataset without its version, since every version has its own copies of the same images."""
+    return f"{info.hub}/" + re.sub(rf"(/versions)?/{re.escape(info.version)}$|@[^@]*$", "", info.ref)

@@ -15,6 +15,7 @@ from fototeca.collect.hubs.transfer import RemoteFile, download_files, select_fi
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import ExternalError
+from fototeca.core.passed_over import PassedOver
 
 NAME = "mendeley"
 
@@ -98,7 +99,8 @@ def _select(context: SourceContext, client: ServiceClient, site: Site, dataset_i
         if error.reason != PARTIAL:
             raise
         listed = []
-    if listed and len(files := select_files(NAME, listed)) <= site["max_files"]:
+    if listed and len(files := select_files(NAME, listed, passed_over := PassedOver())) <= site["max_files"]:
+        context.passed_over.merge(passed_over)
         return files
     url = f"{site['endpoint']}/zip/{dataset_id}/download/{version}"
     _check_robots(context, url)

@@ -14,13 +14,16 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fototeca.collect.files.archives import ARCHIVE_SUFFIXES, check_disk_space, free_disk_space
+from fototeca.collect.files.disk_space import check_disk_space, free_disk_space
+from fototeca.collect.files.extraction import ARCHIVE_SUFFIXES
 from fototeca.collect.files.safe_names import UniqueNames
 from fototeca.collect.http.client import Downloader, Request, with_retries
 from fototeca.collect.http.responses import FetchError, ReadTimer, ResponseStream
 from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import atomic_write, write_text
-from fototeca.vision.image import SUFFIXES
+from fototeca.core.passed_over import PassedOver
+from fototeca.vision.formats import SUFFIXES
+from fototeca.vision.image_files import is_junk, reason_by_name
 
 SUPPORTED_SUFFIXES = (*sorted(SUFFIXES), *ARCHIVE_SUFFIXES)
 """Endings of the files that are downloaded: images and archives."""
@@ -47,20 +50,35 @@ class RemoteFile:
     """`md5:…` or `sha256:…`, if the hub states one."""
 
 
-def select_files(hub: str, files: Iterable[RemoteFile]) -> list[RemoteFile]:
-    """Return the images and archives among a dataset's files, under safe names. FototecaError (exit 4) if there are none."""
-    listed = list(files)
-    names = UniqueNames(SUPPORTED_SUFFIXES)
-    selected = {name: file for file in listed if (name := names.assign(file.name))}
+def select_files(hub: str, files: Iterable[RemoteFile], passed_over: PassedOver) -> list[RemoteFile]:
+    """Return the images and archives among a dataset's files, under safe names; count the others.
+
+    FototecaError (exit 4) if there are none.
+    """
+    names = UniqueNames()
+    selected = []
+    for file in files:
+        reason = reason_not_downloaded(file.name)
+        name = "" if reason else names.assign(file.name)
+        if name:
+            selected.append(RemoteFile(file.url, name, file.size, file.checksum))
+        else:
+            passed_over.add(reason or "unsafe-name", file.name)
     if not selected:
-        kinds = sorted({Path(file.name).suffix.lower() or "no ending" for file in listed})
-        raise no_images_error(hub, kinds, "export it to folders of images and use: fototeca collect folder")
-    return [RemoteFile(file.url, name, file.size, file.checksum) for name, file in selected.items()]
+        raise no_images_error(hub, passed_over, "export it to folders of images and use: fototeca collect folder")
+    return selected
 
 
-def no_images_error(hub: str, kinds: Sequence[str], hint: str) -> FototecaError:
-    """Return the error for a dataset without images or archives, which lists the kinds of files it has."""
-    listed = ", ".join(kinds[:8]) or "no files"
+def reason_not_downloaded(name: str) -> str:
+    """Return why a file of a dataset is not downloaded, by its name, or "" for images and archives."""
+    if not is_junk(name) and name.lower().endswith(SUPPORTED_SUFFIXES):
+        return ""
+    return reason_by_name(name) or "not-an-image"
+
+
+def no_images_error(hub: str, passed_over: PassedOver, hint: str) -> FototecaError:
+    """Return the error for a dataset without images or archives, which lists the files it has."""
+    listed = passed_over.describe_contents()
     return ExternalError(f"this dataset of {hub} has no images and no archive that can be opened (it has: {listed})", hint)
 
 

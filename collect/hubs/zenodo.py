@@ -59,7 +59,7 @@ def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
     if access != "open":
         raise ExternalError(f"record {ref} of {NAME} is {access}", "only the files of open records can be downloaded")
     number = get_int(record, "id") or int(ref)
-    files = select_files(NAME, [_to_file(client, row) for row in require_records(client, record, "files")])
+    files = select_files(NAME, [_to_file(client, row) for row in require_records(client, record, "files")], context.passed_over)
     download_files(NAME, files, folder / str(number), context.downloader)
     license_name = _license_name(record)
     creators = [get_text(creator, "name") for creator in require_records(client, record, "metadata", "creators")]

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 
 from tqdm import tqdm
 
-from fototeca.collect.catalog import Actor, Candidate, CandidateState, Catalog, Edit, Provenance
+from fototeca.collect.catalog import Actor, Candidate, CandidateState, Catalog, Edit, ImageRow, Provenance
+from fototeca.collect.catalog.provenance import file_name_of_url
 from fototeca.collect.files.local_files import LOCAL_SCHEME, local_path
+from fototeca.collect.files.originals import original_of_url
 from fototeca.collect.http.client import Downloader
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.http.urls import candidate_key, host_key
+from fototeca.collect.ingest.different_labels import DifferentLabels
 from fototeca.collect.ingest.host_queues import HostQueues
 from fototeca.collect.ingest.process import ProcessResult, process_candidate
 from fototeca.collect.ingest.summary import CollectSummary, SummaryBuilder
@@ -63,6 +67,7 @@ class IngestPipeline:
         self._queue: deque[tuple[Provenance, Candidate, Future[ProcessResult]]] = deque()
         self._in_flight: dict[str, list[Provenance]] = {}
         self._retry_ids = set(retry_ids)
+        self.different = DifferentLabels()
 
     def run(self, provenances: Iterable[Provenance | None], total: int | None = None) -> CollectSummary:
         """Fetch, validate, store and record every provenance whose candidate has no final state or is to be retried.
@@ -89,6 +94,7 @@ class IngestPipeline:
             except BaseException:
                 self._record_completed()
                 raise
+        self.summary.different_labels = self.different.write(self.workspace)
         return self.summary.build()
 
     def _describe_progress(self, provenance: Provenance) -> str:
@@ -107,6 +113,8 @@ class IngestPipeline:
     def _submit(self, provenance: Provenance, queues: HostQueues) -> int:
         """Record a provenance and queue its candidate; return 1 if nothing is left to do for it, else 0."""
         self.summary.candidates += 1
+        if self._downloader and not provenance.original and (original := original_of_url(provenance.url)):
+            provenance = replace(provenance, original=original)
         key = candidate_key(provenance.url) if self._downloader else self._local_key(provenance.url)
         candidate = self.catalog.candidates.add(provenance, key)
         is_open = candidate.state == "found" or self._downloader is None or candidate.candidate_id in self._retry_ids
@@ -115,6 +123,7 @@ class IngestPipeline:
             self._label(candidate.image_id, provenance)
             return 1
         if key in self._in_flight:
+            self.summary.already_known += 1
             self._in_flight[key].append(provenance)
             return 1
         self._in_flight[key] = [provenance]
@@ -159,7 +168,8 @@ class IngestPipeline:
                 self._label(result.image.image_id if result.image else None, place)
         self.targets.pending[provenance.category] -= 1
         reason = "duplicate" if state == "rejected" and result.state == "accepted" else result.reason
-        self.summary.counts[provenance.source, provenance.category, state, reason] += 1
+        name = provenance.file_name or file_name_of_url(provenance.url) or provenance.url
+        self.summary.count(provenance.source, provenance.category, state, reason, name)
         return 1
 
     def _record_restored(self, provenance: Provenance, candidate: Candidate, result: ProcessResult) -> int:
@@ -178,17 +188,23 @@ class IngestPipeline:
         Images that a person reviewed and rejected images keep their label.
         """
         image = self.catalog.images.get(image_id) if image_id and provenance.category else None
-        if image is None or image.reviewed or image.rejected:
+        if image is None or image.rejected:
             return
-        label = provenance.category
-        if self.workspace.settings.task == "multi":
-            categories = {*image.label.split(LABEL_SEPARATOR), *label.split(LABEL_SEPARATOR)} - {""}
-            label = LABEL_SEPARATOR.join(sorted(categories))
-        elif image.label:
-            return
-        by, reason = Actor.source(provenance.source), f"found as {provenance.category}"
-        self.catalog.decisions.add(image.image_id, Edit.relabel(label), by=by, reason=reason)
-        self.targets.update(image.image_id)
+        label = self._merge_label(image, provenance.category)
+        if label != image.label:
+            by, reason = Actor.source(provenance.source), f"found as {provenance.category}"
+            self.catalog.decisions.add(image.image_id, Edit.relabel(label), by=by, reason=reason)
+            self.targets.update(image.image_id)
+        if self._downloader is None or self.workspace.settings.task == "single":
+            self.different.add(replace(image, label=label), provenance)
+
+    def _merge_label(self, image: ImageRow, label: str) -> str:
+        """Return the label of an image for which a source gives this one."""
+        if image.reviewed or (image.label and self.workspace.settings.task == "single"):
+            return image.label
+        if self.workspace.settings.task == "single":
+            return label
+        return LABEL_SEPARATOR.join(sorted({*image.label.split(LABEL_SEPARATOR), *label.split(LABEL_SEPARATOR)} - {""}))
 
 
 def ingest_provenances(

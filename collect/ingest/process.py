@@ -43,11 +43,11 @@ def _fetch_and_accept(workspace: Workspace, url: str, options: FetchOptions, dow
         if downloader is None:
             data = read_local_file(url, options.max_bytes)
             attempt = FetchAttempt(size=len(data))
-            image, quality = accept_image(workspace, data, options.min_side)
+            image, quality = accept_image(workspace, data, options.min_side, options.max_pixels)
         else:
             response = downloader.fetch(url)
             attempt = _make_attempt(response.status, len(response.data), response.headers)
-            image, quality = accept_image(workspace, response.data, options.min_side)
+            image, quality = accept_image(workspace, response.data, options.min_side, options.max_pixels)
     except FetchError as error:
         state: CandidateState = "rejected" if error.final else "failed"
         return ProcessResult(state, error.reason, attempt=_make_attempt(error.status, error.received, error.headers))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fototeca.collect.catalog import CandidateState
-from fototeca.core.passed_over import PassedOver, PassedOverCount
+from fototeca.core.passed_over import MAX_NAMES, PassedOver, PassedOverCount, list_names
 from fototeca.core.results import Result
 from fototeca.core.tables import render_table
 
@@ -21,6 +21,8 @@ class CandidateCount(Result):
     state: CandidateState
     reason: str
     candidates: int
+    names: tuple[str, ...] = ()
+    """The first file names or URLs of those that were not accepted."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ class CollectSummary(Result):
     passed_over: tuple[PassedOverCount, ...] = ()
     """Files and rows that are no candidates, by reason; see docs/not-taken.md."""
 
+    different_labels: tuple[str, ...] = ()
+    """Lines about images that have another label than given, and the command that applies the given ones."""
+
     problems: tuple[str, ...] = ()
     """One line per query that a source did not answer completely."""
 
@@ -64,13 +69,23 @@ class CollectSummary(Result):
         first += f", {self.restored} restored to the store" if self.restored else ""
         first += f", {self.lost} lost from the store and from their source" if self.lost else ""
         first += f"; {self.excluded_by_license} more excluded by their license" if self.excluded_by_license else ""
-        reasons: Counter[tuple[str, str]] = Counter()
+        lines = [*self._reasons(), *(f"  passed over: {row.text()}" for row in self.passed_over)]
+        lines += [f"  {line}" for line in self.different_labels]
+        return "\n".join([first, *self._table(), *lines, *(f"  incomplete: {problem}" for problem in self.problems)])
+
+    def _reasons(self) -> list[str]:
+        """Return a line for each reason of rejection or failure, with the first names."""
+        counts: Counter[tuple[str, str]] = Counter()
+        names: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         for row in self.counts:
             if row.state != "accepted":
-                reasons[row.state, row.reason] += row.candidates
-        lines = [f"  {state} {reason}: {count}" for (state, reason), count in reasons.most_common()]
-        lines += [f"  passed over: {row.text()}" for row in self.passed_over]
-        return "\n".join([first, *self._table(), *lines, *(f"  incomplete: {problem}" for problem in self.problems)])
+                counts[row.state, row.reason] += row.candidates
+                names[row.state, row.reason] += row.names
+        listed = {key: list_names(names[key][:MAX_NAMES], count) for key, count in counts.items()}
+        return [
+            f"  {state} {reason}: {count} ({listed[state, reason]})".removesuffix(" ()")
+            for (state, reason), count in counts.most_common()
+        ]
 
     def _table(self) -> list[str]:
         states = ("accepted", "rejected", "failed")
@@ -95,12 +110,25 @@ class SummaryBuilder:
     counts: Counter[tuple[str, str, CandidateState, str]] = field(default_factory=Counter)
     """Candidates by source, category, state and reason."""
 
+    names: defaultdict[tuple[str, str, CandidateState, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+    """First names of the candidates that were not accepted, by the same."""
+
     passed_over: PassedOver = field(default_factory=PassedOver)
+    different_labels: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
+
+    def count(self, source: str, category: str, state: CandidateState, reason: str, name: str) -> None:
+        """Count the new state of a candidate; `name` is shown if it was not accepted."""
+        key = (source, category, state, reason)
+        self.counts[key] += 1
+        if state != "accepted" and name and len(self.names[key]) < MAX_NAMES:
+            self.names[key].append(name)
 
     def build(self) -> CollectSummary:
         """Return the counters as a frozen summary, counts sorted by source, category, state and reason."""
-        counts: Sequence[CandidateCount] = [CandidateCount(*key, count) for key, count in sorted(self.counts.items())]
+        counts: Sequence[CandidateCount] = [
+            CandidateCount(*key, count, tuple(self.names.get(key, ()))) for key, count in sorted(self.counts.items())
+        ]
         return CollectSummary(
             self.candidates,
             self.already_known,
@@ -110,5 +138,6 @@ class SummaryBuilder:
             self.excluded_by_license,
             tuple(counts),
             self.passed_over.counts(),
+            self.different_labels,
             tuple(self.problems),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fototeca.collect.catalog import ImageRow
 from fototeca.collect.store import EXTENSIONS, store_image
 from fototeca.core.memory_budget import MemoryBudget
@@ -23,28 +25,33 @@ class ImageRejectedError(Exception):
         self.reason = reason
 
 
-def _measure(data: bytes) -> tuple[str, dict[str, float], ImageInfo]:
+def _measure(data: bytes, max_pixels: int) -> tuple[str, dict[str, float], ImageInfo]:
     """Return pHash, quality scores and format of an image; the decoded pixels are freed on return, within the budget."""
-    gray, info = decode_grey(data)
+    gray, info = decode_grey(data, max_pixels=max_pixels)
     return phash(gray), quality(gray), info
 
 
-def accept_image(workspace: Workspace, data: bytes, min_side: int) -> tuple[ImageRow, dict[str, float]]:
+def accept_image(
+    workspace: Workspace, data: bytes, min_side: int, max_pixels: int = MAX_PIXELS
+) -> tuple[ImageRow, dict[str, float]]:
     """Decode and store an image; return its catalog row and its quality scores by measure.
 
     Raises:
-        ImageRejectedError: not an image, unsupported format, truncated, too many pixels, or a side below `min_side` pixels.
+        ImageRejectedError: not an image, unsupported format, camera raw, truncated, more than `max_pixels`, or a side below
+            `min_side` pixels.
     """
     try:
-        header = inspect(data)
+        header = inspect(data, max_pixels=max_pixels)
         if header.format not in EXTENSIONS:
             raise ImageRejectedError("unsupported-format")
         with reserve_pixels(_PIXELS, header.width * header.height):
-            image_hash, scores, info = _measure(data)
+            image_hash, scores, info = _measure(data, max_pixels)
     except DecodeError as error:
         raise ImageRejectedError(error.reason) from None
     if min(info.width, info.height) < min_side:
         raise ImageRejectedError("too-small")
     image_id, path = store_image(workspace, data, info.format)
-    row = ImageRow(image_id, workspace.relative(path), info.format, info.width, info.height, info.mode, len(data), image_hash)
-    return row, scores
+    properties = (info.format, info.width, info.height, info.mode, len(data), image_hash)
+    row = ImageRow(image_id, workspace.relative(path), *properties)
+    normalized = ",".join(info.normalized)
+    return replace(row, background=info.background, frame=info.frame, normalized=normalized), scores

@@ -19,6 +19,7 @@ from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.sites import Site, load_site
 from fototeca.collect.sources.metadata import SourceInfo
 from fototeca.core.errors import FototecaError
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class SourceContext:
     fetch: FetchOptions
     headed: bool = False
     """Show the browser."""
+
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    """Files of a hub's dataset that are not downloaded."""
 
     _stack: ExitStack = field(default_factory=ExitStack)
 

@@ -44,13 +44,14 @@ def groups(
 
     Example: fototeca curate groups --csv groups.csv
     """
-    from fototeca.curate.duplicates.listing import groups_table, list_groups, write_groups_csv
+    from fototeca.curate.duplicates.listing import groups_table, list_groups, list_possible_copies, write_groups_csv
 
-    rows = list_groups(Workspace.find())
+    workspace = Workspace.find()
+    rows = list_groups(workspace)
     if csv is not None:
         write_groups_csv(rows, csv)
         notify(f"written: {csv}")
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
     elif csv is None:
-        typer.echo(groups_table(rows))
+        typer.echo(groups_table(rows, list_possible_copies(workspace)))

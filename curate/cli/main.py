@@ -32,22 +32,49 @@ def label(
     reject: Annotated[str | None, typer.Option(help="Reject the images, for this reason (a short word).")] = None,
     restore: Annotated[bool, typer.Option("--restore", help="Bring rejected or set-aside images back.")] = False,
     comment: Annotated[str, typer.Option(help="A remark to store with the decision.")] = "",
+    from_file: Annotated[
+        Path | None, typer.Option("--from-file", help="Apply the labels of a table or of another program's export.")
+    ] = None,
+    columns: Annotated[str, typer.Option(help="Columns of --from-file, as path=A,label=B. Default: recognized.")] = "",
+    map_file: Annotated[Path | None, typer.Option("--map", help="Mapping of the classes of --from-file.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --from-file: write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --from-file: print JSON.")] = False,
 ) -> None:
     """Set the label of images, reject them or restore them. The decision records the person and the time.
 
+    A category may be spelled in any case, with or without accents. Restoring an image that was set aside declares it to be no
+    copy of the image that pushed it out, as `curate apart` does.
+
     With --from, a whole category is renamed, as after an edit of fototeca.toml; its images do not count as reviewed.
+
+    With --from-file, every row of a file is a decision on the image that it names by id, path or original file name. A row that
+    repeats an image's label counts as a review; a rejected image stays rejected.
 
     Example: fototeca curate label 3fa2b7 --label beagle
     """
     from fototeca.curate.labels.decisions import decide_images, describe_decision, make_edit
+    from fototeca.curate.review.apart import restore_images
     from fototeca.curate.review.rename import rename_category
 
-    if bool(category) == bool(image_id):
-        raise FototecaError("no images given", "give image ids, or --from CATEGORY")
+    if bool(category) + bool(image_id) + (from_file is not None) != 1:
+        raise FototecaError("no images given", "give image ids, --from CATEGORY or --from-file FILE, one of them")
     workspace = Workspace.find()
+    if from_file is not None:
+        from fototeca.curate.labels.from_file import label_from_file
+
+        if label is not None or reject is not None or restore:
+            raise FototecaError("--from-file takes the labels from the file", "leave out --label, --reject and --restore")
+        result = label_from_file(workspace, from_file, columns=columns, mapping=map_file, comment=comment, dry_run=dry_run)
+        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else result.text())
+        return
     if not category:
         edit = make_edit(workspace.settings, label=label, reject=reject, restore=restore)
-        for decision in decide_images(workspace, image_id or [], edit, comment=comment):
+        ids = image_id or []
+        restores = edit.action == "restore"
+        decisions = (
+            restore_images(workspace, ids, comment=comment) if restores else decide_images(workspace, ids, edit, comment=comment)
+        )
+        for decision in decisions:
             typer.echo(f"{decision.image_id[:12]}  {describe_decision(decision)}")
         return
     if label is None or reject is not None or restore or comment:
@@ -87,17 +114,21 @@ def freeze(
         str | None, typer.Option(help="Percentages of train, val and test. Default: the last version's, or 70/10/20.")
     ] = None,
     note: Annotated[str, typer.Option(help="A remark to store with the version.")] = "",
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="Category that this version does not have; can be repeated.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Freeze the accepted images as the next version, split into train, val and test.
 
-    Images keep the split they had in earlier versions; near-duplicates never cross splits.
+    Images keep the split they had in earlier versions, new ones that of their source where it was collected with --keep-splits;
+    near-duplicates never cross splits.
 
     Example: fototeca curate freeze --note "after the first review"
     """
     from fototeca.curate.versions.freeze import freeze_table, freeze_version
 
-    result = freeze_version(Workspace.find(), seed=seed, ratios=ratios, note=note)
+    result = freeze_version(Workspace.find(), seed=seed, ratios=ratios, note=note, leave_out=leave_out or ())
     typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else freeze_table(result))
 
 
@@ -189,8 +220,17 @@ def recover(as_json: AsJson = False) -> None:
 def export(
     version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
-    format: Annotated[str, typer.Option(help="imagefolder, huggingface, croissant or coco.")],
+    format: Annotated[str, typer.Option(help="imagefolder, huggingface, croissant, coco or webdataset.")],
     copy: Annotated[bool, typer.Option("--copy", help="Copy the images instead of linking them.")] = False,
+    normalise: Annotated[
+        bool | None,
+        typer.Option(
+            "--normalise/--no-normalise",
+            help="Write images that are rotated, 16-bit, transparent, CMYK, animated or have a color profile as the models saw"
+            " them: upright 8-bit sRGB PNG. Default: yes, except for croissant and coco.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Export a version in a format of other tools, with a datasheet.
 
@@ -198,7 +238,7 @@ def export(
     """
     from fototeca.curate.export.formats import export_version
 
-    path = export_version(Workspace.find(), version, folder, format, copy=copy)
+    path = export_version(Workspace.find(), version, folder, format, copy=copy, normalise=normalise)
     typer.echo(f"written: {path}")
 
 

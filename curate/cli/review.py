@@ -1,4 +1,4 @@
-"""The commands `quality`, `review` and `agreement`."""
+"""The commands `quality`, `review`, `apart` and `agreement`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_SHORT, EXIT_USAGE, FototecaError
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 from fototeca.curate.quality.thresholds import QualityThresholds
 
@@ -20,7 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to `fototeca curate`."""
-    for command in (quality, review, agreement):
+    for command in (quality, review, apart, agreement):
         app.command()(command)
 
 
@@ -85,6 +86,30 @@ def review(
     _print_result(apply_review(workspace) if apply else run_review(workspace, port=port, browser=browser), as_json)
 
 
+def apart(
+    image_id: Annotated[list[str], typer.Argument(help="Two or more image ids, or unique beginnings of ids.")],
+    comment: Annotated[str, typer.Option(help="A remark to store with the decisions.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Declare images to be no copies of each other. No search ties them again; their groups and splits follow at once.
+
+    Every two of the images become one decision, which `curate history` shows and the review page can undo.
+
+    Example: fototeca curate apart 3fa2b7 91cc04
+    """
+    from fototeca.curate.labels.decisions import describe_decision
+    from fototeca.curate.review.apart import declare_apart
+
+    decisions = declare_apart(Workspace.find(), image_id, comment=comment)
+    if as_json:
+        typer.echo(json.dumps([decision.to_json() for decision in decisions], ensure_ascii=False, indent=2))
+        return
+    for decision in decisions:
+        typer.echo(f"{decision.image_id[:12]}  {describe_decision(decision)}")
+    if not decisions:
+        notify("nothing to declare: these images are apart already")
+
+
 def agreement(
     limit: Annotated[int, typer.Option(help="Disagreements to print for each two people; --json prints all.")] = 10,
     as_json: AsJson = False,
@@ -108,8 +133,12 @@ def _print_result(result: ReviewResult, as_json: bool) -> None:
         for conflict in result.conflicts:
             in_catalog, in_app = (state.replace("\t", " ") for state in (conflict.catalog, conflict.app))
             notify(f"conflict: {conflict.image_id[:12]} is {in_catalog!r} in the catalog, {in_app!r} in the App")
+        not_applied = PassedOver()
         for problem in result.problems:
-            notify(f"not applied: {problem.image_id[:12]}: {problem.problem}")
+            name = f" ({problem.file_name})" if problem.file_name else ""
+            not_applied.add(problem.problem, f"{problem.image_id[:12]}{name}")
+        for count in not_applied.counts():
+            notify(f"not applied: {count.text()}")
     if result.problems:
         raise typer.Exit(EXIT_USAGE)
     if result.conflicts:

@@ -16,11 +16,15 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.clustering import Group, KeepPriority, Match, name_groups, rank_copy, rank_image, split_component
 from fototeca.curate.duplicates.hamming_search import MAX_THRESHOLD
 from fototeca.curate.duplicates.pair_cache import PairCache
+from fototeca.curate.duplicates.representatives import choose_representatives
 from fototeca.curate.duplicates.results import DedupResult
+from fototeca.curate.duplicates.separate import PIXELS, Separator
 from fototeca.curate.duplicates.signatures import Signatures, SignedImage, load_signatures, read_signatures, stack_signatures
 from fototeca.curate.duplicates.signatures import sign_image as sign_image  # part of this contract: what `find_near` is given
 from fototeca.curate.duplicates.verify_pairs import DuplicatePair, find_duplicate_pairs
 from fototeca.curate.duplicates.view_hashes import hash_views
+from fototeca.curate.duplicates.warnings import dedup_warnings
+from fototeca.curate.labels.apart import read_apart_partners
 from fototeca.curate.manifest import list_versions, read_manifest
 from fototeca.curate.quality.checks import delete_scores
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
@@ -28,8 +32,8 @@ from fototeca.curate.snapshot.catalog_state import THRESHOLD
 DEFAULT_THRESHOLD = 10
 """Largest Hamming distance, in bits, of a pair that is compared pixel by pixel."""
 
-PIXELS = "pixels"
-"""Reason of a match whose pixels are all equal."""
+KEEP_NEAR = "dedup-keep-near"
+"""Key of the catalog's metadata: `yes` if the last search set aside equal pixels only."""
 
 
 def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near: bool = False) -> DedupResult:
@@ -57,6 +61,9 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
         with catalog.transaction():
             catalog.groups.replace(rows, components)
             catalog.metadata.set(THRESHOLD, str(threshold))
+            catalog.metadata.set(KEEP_NEAR, "yes" if keep_near else "")
+        for line in dedup_warnings(catalog.images.all(), workspace.settings):
+            notify(line)
         set_aside = sum(image.status == "duplicate" for image in catalog.images.all())
     return DedupResult(len(images), len(groups), set_aside)
 
@@ -75,15 +82,25 @@ def _find_groups(
     equal = _equal_pixels(signatures, rank)
     firsts = sorted(equal)
     pairs = PairCache(catalog, signatures.take(firsts), threshold)
-    groups = []
-    sets = pairs.components.sets()
-    for members in tqdm(sets, desc="groups", unit="group", delay=2.0, leave=False, disable=None):
-        found = split_component(members, lambda i: rank(firsts[i]), pairs.find_matches)
-        groups += [{firsts[index]: tie for index, tie in group.items()} for group in found]
-    tied: dict[int, list[str]] = defaultdict(list)
-    for root, first in zip(pairs.components.roots(np.arange(len(firsts))).tolist(), firsts, strict=True):
-        tied[root] += [signatures.ids[index] for index in (first, *equal[first])]
-    return _with_find_equal(groups, equal), list(tied.values())
+    classes = [(first, *equal[first]) for first in firsts]
+    separator = Separator(signatures.ids, read_apart_partners(catalog), classes, pairs.ties, pairs.find_matches)
+    sets: dict[int, list[int]] = defaultdict(list)
+    for member, root in enumerate(pairs.components.roots(np.arange(len(firsts))).tolist()):
+        sets[root].append(member)
+    groups, separated, components = [], [], []
+    for members in tqdm(sets.values(), desc="groups", unit="group", delay=2.0, leave=False, disable=None):
+        if separator.concerns(members):
+            parts = separator.split(members)
+            separated += [group for part in parts for group in split_component(part, rank, separator.find_matches)]
+            components += parts
+            for member in members:
+                del equal[firsts[member]]
+        else:
+            found = split_component(members, lambda i: rank(firsts[i]), pairs.find_matches)
+            groups += [{firsts[index]: tie for index, tie in group.items()} for group in found]
+            components.append([index for member in members for index in classes[member]])
+    tied = [[signatures.ids[index] for index in component] for component in components]
+    return [*_with_find_equal(groups, equal), *separated], tied
 
 
 def _equal_pixels(images: Signatures, rank: Callable[[int], tuple[object, ...]]) -> dict[int, list[int]]:
@@ -115,18 +132,19 @@ def _group_rows(
     priorities: Mapping[str, KeepPriority],
     keep_near: bool,
 ) -> list[GroupRow]:
-    """Return the catalog rows of the members. Accepted are the best by `rank_copy`, and images held out for test."""
+    """Return the catalog rows of the members, best first by `rank_copy`; see `choose_representatives` for those that stay."""
     before = {image.image_id: image.group for image in images.values() if image.group}
     names = name_groups([[signatures.ids[index] for index in group] for group in groups], before)
     rows = []
     for name, group in zip(names, groups, strict=True):
         ids = {signatures.ids[index]: index for index in group}
-        seen: set[bytes] = set()
-        for image_id in sorted(ids, key=lambda image_id: rank_copy(images[image_id], priorities[image_id])):
-            digest, tie = signatures.digests[ids[image_id]], group[ids[image_id]]
-            kept = not seen or priorities[image_id].held_out or (keep_near and digest not in seen)
-            seen.add(digest)
-            rows.append(GroupRow(image_id, name, kept, tie.reason, tie.distance))
+        ranked = sorted(ids, key=lambda image_id: rank_copy(images[image_id], priorities[image_id]))
+        digests = {image_id: signatures.digests[index] for image_id, index in ids.items()}
+        held_out = {image_id for image_id in ids if priorities[image_id].held_out}
+        chosen = choose_representatives([images[image_id] for image_id in ranked], digests, held_out, keep_near)
+        for image_id in ranked:
+            tie = group[ids[image_id]]
+            rows.append(GroupRow(image_id, name, image_id in chosen, tie.reason, tie.distance))
     return rows
 
 

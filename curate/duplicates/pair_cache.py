@@ -34,17 +34,23 @@ class PairCache:
         """Search the new images among all, and the known images among the new."""
         self._catalog = catalog
         self.components = UnionFind(len(images))
+        self.ties: list[tuple[int, int]] = []
+        """The verified pairs, as many as connect the components."""
         _delete_outdated(catalog, f"{SIGNATURES} {VERSION} {threshold}")
         self._hashes, new = _load_hashes(catalog, images)
         place = {digest: index for index, digest in enumerate(images.digests)}
         for pair in catalog.duplicate_cache.pairs():
             if pair.a in place and pair.b in place:  # a concurrent search may have stored other images
-                self.components.union(place[pair.a], place[pair.b])
+                self._tie(place[pair.a], place[pair.b])
         fresh = set(new)
         old = [index for index in range(len(images)) if index not in fresh]
         for start in range(0, len(new), BATCH):
             self._search(new[start : start + BATCH], old + new[:start], threshold)
         self._matches = {(row.a, row.b): Match(row.reason, row.distance) for row in catalog.duplicate_cache.matches()}
+
+    def _tie(self, a: int, b: int) -> None:
+        self.components.union(a, b)
+        self.ties.append((a, b))
 
     def _search(self, new: Sequence[int], old: Sequence[int], threshold: int) -> None:
         """Find the pairs of new images, and store them and the searched images in one transaction."""
@@ -53,7 +59,7 @@ class PairCache:
 
         def add(a: int, b: int, pair: DuplicatePair) -> None:
             if not self.components.connected(np.array([a]), np.array([b]))[0]:
-                self.components.union(a, b)
+                self._tie(a, b)
                 added.append(MatchRow(*self._pair(a, b), pair.reason, float(pair.distance)))
 
         for queries, base in ((new, everything), (old, new)) if old else ((new, new),):

@@ -8,9 +8,10 @@ from typing import Literal
 Kind = Literal["copy", "turned", "reshot", "overlay", "altered", "unverified", "none"]
 """How two images are tied, as a comparison at native detail states it.
 
-`copy`: one follows from the other by cutting, resizing, tones, a filter and compression. `turned`: a copy across a turn or a mirror.
-`reshot`: a second exposure of the same view. `overlay`: a copy with a translucent layer, such as a watermark. `altered`: a copy
-with a changed place. `unverified`: alike at small size, but a file cannot be read or the two cannot be aligned. `none`: no tie.
+`copy`: one follows from the other by cutting, resizing, tones, a filter and compression. `turned`: a copy across a turn or
+a mirror. `reshot`: a second exposure of the same view. `overlay`: a copy with a translucent layer, such as a watermark.
+`altered`: a copy with a changed place. `unverified`: alike at small size, but a file cannot be read or the two cannot be aligned.
+`none`: no tie.
 """
 
 COPY, TURNED, RESHOT, OVERLAY, ALTERED, UNVERIFIED, NONE = "copy", "turned", "reshot", "overlay", "altered", "unverified", "none"
@@ -29,8 +30,8 @@ TO_REVIEW: frozenset[str] = frozenset({OVERLAY, UNVERIFIED})
 class Verdict:
     """Kind of tie between two images, and the measures that led to it.
 
-    `correlation`: correlation of the fine detail of one image with its prediction from the other, -1 to 1. `residual`: largest part of a
-    block of 8 × 8 pixels that the prediction does not explain, relative to the texture there.
+    `correlation`: correlation of the fine detail of one image with its prediction from the other, -1 to 1. `residual`: largest
+    part of a block of 8 × 8 pixels that the prediction does not explain, relative to the texture there.
     """
 
     kind: Kind

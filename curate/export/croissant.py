@@ -70,7 +70,7 @@ def _license(name: str) -> str:
 def image_type(path: str) -> str:
     """Return the media type of a stored image by its suffix."""
     ending = path.rpartition(".")[2]
-    return f"image/{ {'jpg': 'jpeg', 'tif': 'tiff'}.get(ending, ending) }"
+    return f"image/{ {'jpg': 'jpeg', 'tif': 'tiff', 'ppm': 'x-portable-anymap'}.get(ending, ending) }"
 
 
 def _distribution(table: bytes, formats: list[str]) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ def _distribution(table: bytes, formats: list[str]) -> list[dict[str, Any]]:
             "@type": "cr:FileObject",
             "@id": "manifest",
             "name": "manifest",
-            "description": "One row per image; image_id is the SHA-256 of the file.",
+            "description": "One row per image; sha256 is the digest of its file, image_id that of the collected file.",
             "contentUrl": "manifest.csv",
             "encodingFormat": "text/csv",
             "contentSize": f"{len(table)} B",
@@ -136,7 +136,7 @@ def _images(manifest: Manifest) -> dict[str, Any]:
         "description": "SHA-256 of the image's file.",
         "dataType": "sc:Text",
         "equivalentProperty": "sc:sha256",
-        "source": {"fileObject": {"@id": "manifest"}, "extract": {"column": "image_id"}},
+        "source": {"fileObject": {"@id": "manifest"}, "extract": {"column": "sha256"}},
     }
     content = {
         "@type": "cr:Field",

@@ -1,4 +1,4 @@
-"""Describe a version in Markdown: a datasheet (Gebru et al., "Datasheets for Datasets", 2021) and a Hugging Face card."""
+"""Describe a version in Markdown: a datasheet (Gebru et al., "Datasheets for Datasets", 2021)."""
 
 from __future__ import annotations
 
@@ -43,27 +43,6 @@ def datasheet(workspace: Workspace, manifest: Manifest) -> str:
         "## Known issues\n\n" + "\n".join(f"- {issue}" for issue in known_issues(manifest)),
     ]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
-
-
-def dataset_card(workspace: Workspace, manifest: Manifest) -> str:
-    """Return the README.md of a Hugging Face dataset: the metadata of its viewer, then the datasheet."""
-    lines = [
-        "---",
-        f"license: {hub_license({row.license for row in manifest.rows})}",
-        "task_categories:",
-        "- image-classification",
-        f"pretty_name: {_quoted(manifest.dataset_name)}",
-        "size_categories:",
-        f"- {_size(len(manifest.rows))}",
-        "configs:",
-        "- config_name: default",
-        "  data_files:",
-    ]
-    for split, count in manifest.split_counts().items():
-        if not count:
-            continue
-        lines += [f"  - split: {'validation' if split == 'val' else split}", f"    path: data/{split}/**"]
-    return "\n".join([*lines, "---", "", datasheet(workspace, manifest)])
 
 
 def hub_license(licenses: Collection[str]) -> str:
@@ -126,13 +105,3 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Format a Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     return "\n".join(lines + ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows])
-
-
-def _size(images: int) -> str:
-    """Return the size category of the Hugging Face Hub."""
-    bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
-    return next((name for bound, name in bounds if images < bound), "100K<n<1M")
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

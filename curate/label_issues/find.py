@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -42,7 +42,7 @@ BOUNDARY_MARGIN = 0.1
 MIN_IMAGES = 20
 """Labeled images that a model needs."""
 
-LABEL_ISSUE_COLUMNS = ("image_id", "kind", "label", "suggested", "score", "neighbours")
+LABEL_ISSUE_COLUMNS = ("image_id", "kind", "label", "suggested", "score", "neighbours", "file_name")
 """Columns of the CSV and keys of the JSON; `neighbours` are image ids, nearest first, in the CSV joined by spaces."""
 
 
@@ -56,6 +56,8 @@ class LabelIssue(Result):
     suggested: str
     score: float
     neighbours: tuple[str, ...]
+    file_name: str = ""
+    """Original name of the image's file; set when the issues are stored."""
 
 
 def find_label_issues(workspace: Workspace, *, model: str | None = None, weights: str | None = None) -> list[LabelIssue]:
@@ -204,8 +206,9 @@ def store_label_issues(workspace: Workspace, issues: Sequence[LabelIssue], after
     Images decided after decision number `after` leave the review queues.
     """
     with Catalog.open(workspace) as catalog, catalog.transaction():
-        before = answered_issues(catalog)
-        new = [issue for issue in issues if before.get(issue.image_id) != (issue.kind, issue.label, issue.suggested)]
+        before, file_names = answered_issues(catalog), catalog.provenance.file_names()
+        named = [replace(issue, file_name=file_names.get(issue.image_id, "")) for issue in issues]
+        new = [issue for issue in named if before.get(issue.image_id) != (issue.kind, issue.label, issue.suggested)]
         catalog.label_issues.replace(
             LabelIssueRow(issue.image_id, issue.label, issue.suggested, issue.score, issue.kind, tuple(issue.neighbours))
             for issue in new
@@ -217,7 +220,9 @@ def store_label_issues(workspace: Workspace, issues: Sequence[LabelIssue], after
 def write_label_issues_csv(issues: Sequence[LabelIssue], path: Path) -> None:
     """Write all label issues as CSV, with LABEL_ISSUE_COLUMNS."""
     write_csv(
-        path, LABEL_ISSUE_COLUMNS, ((i.image_id, i.kind, i.label, i.suggested, i.score, " ".join(i.neighbours)) for i in issues)
+        path,
+        LABEL_ISSUE_COLUMNS,
+        ((i.image_id, i.kind, i.label, i.suggested, i.score, " ".join(i.neighbours), i.file_name) for i in issues),
     )
 
 
@@ -227,7 +232,7 @@ def label_issues_table(issues: Sequence[LabelIssue], limit: int) -> str:
         return "no label issues"
     lines = [
         f"{s.score:6.3f}  {s.kind:<11}  {s.image_id[:12]}  {s.label or '(none)'} -> {s.suggested or '(none)'}"
-        f"  near {' '.join(other[:8] for other in s.neighbours)}"
+        f"  near {' '.join(other[:8] for other in s.neighbours)}  {s.file_name}".rstrip()
         for s in issues[:limit]
     ]
     counts = {kind: sum(s.kind == kind for s in issues) for kind in ("label-error", "outlier", "boundary")}

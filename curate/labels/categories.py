@@ -19,6 +19,16 @@ def split_label(label: str) -> list[str]:
     return label.split(LABEL_SEPARATOR) if label else []
 
 
+def differing_labels(labels: Iterable[str]) -> list[str]:
+    """Return the labels that contradict each other, sorted; empty if none do.
+
+    A crop may show less than the whole image, so a label whose categories another one contains contradicts nothing.
+    """
+    sets = {frozenset(split_label(label)) for label in labels if label}
+    widest = [names for names in sets if not any(names < other for other in sets)]
+    return sorted(LABEL_SEPARATOR.join(sorted(names)) for names in widest) if len(widest) > 1 else []
+
+
 def list_renames(catalog: Catalog) -> list[tuple[str, str]]:
     """Return the old and the new name of each renamed category, in order."""
     renames = [(decision.old_label, decision.new_label) for decision in catalog.decisions.all() if decision.action == "rename"]

@@ -1,4 +1,4 @@
-"""Label decisions in the name of the person at the keyboard: label, reject, restore, and the history of decisions."""
+"""Label decisions in the name of the person at the keyboard: label, reject, and the history of decisions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR, Settings, Task
 from fototeca.core.tables import render_table
 from fototeca.core.workspace import Workspace
+from fototeca.curate.labels.categories import split_label
+from fototeca.curate.labels.words import parse_word, resolve_label
 
 DEFAULT_COMMENT = "curate label"
 
@@ -29,6 +31,7 @@ def current_person() -> Actor:
 
 def check_reason(reason: str) -> str:
     """Return `reason` in lower case; FototecaError unless it is one short word of letters, digits and `-`."""
+    reason = reason.strip()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,39}", reason):
         raise FototecaError(f"reason {reason!r} is invalid", "use one short word, such as off-topic, drawing or bad-quality")
     return reason.lower()
@@ -63,27 +66,27 @@ def reject_images(workspace: Workspace, image_ids: Sequence[str], reason: str, *
     return decide_images(workspace, image_ids, make_edit(workspace.settings, reject=reason), comment=comment)
 
 
-def restore_images(workspace: Workspace, image_ids: Sequence[str], *, comment: str = "") -> list[Decision]:
-    """Bring rejected or set-aside images back under their label; on an error, none of them.
-
-    `image_ids` may be unique beginnings of ids. Returns the decisions written. FototecaError for an unknown id.
-    """
-    return decide_images(workspace, image_ids, Edit.restore(), comment=comment)
-
-
 def decide_images(workspace: Workspace, image_ids: Sequence[str], edit: Edit, *, comment: str = "") -> list[Decision]:
-    """Apply the same edit to images in the name of the person at the keyboard; on an error, to none of them."""
+    """Apply a label or a rejection to images in the name of the person at the keyboard; on an error, to none of them."""
     with Catalog.open(workspace) as catalog, catalog.transaction():
         ids = [find_image_id(catalog, prefix) for prefix in image_ids]
         return add_decisions(catalog, ids, edit, replace_surrogates(comment) or DEFAULT_COMMENT)
 
 
 def make_edit(settings: Settings, *, label: str | None = None, reject: str | None = None, restore: bool = False) -> Edit:
-    """Return the edit of exactly one choice. FototecaError for an unknown label, an invalid reason, or not exactly one choice."""
+    """Return the edit of exactly one choice.
+
+    A label may spell its categories in another way, and a word such as `reject:REASON` in the place of a label is the decision
+    that it means. FototecaError for an unknown label, an invalid reason, or not exactly one choice.
+    """
     if (label is not None) + (reject is not None) + restore != 1:
         raise FototecaError("exactly one decision is needed", "give one of --label L, --reject REASON and --restore")
     if label is not None:
-        return Edit.relabel(settings.check_label(label))
+        label = resolve_label(label, settings)
+        word = None if {*split_label(label)} & {*settings.names} else parse_word(label)
+        if word and word.action == "reject":
+            return Edit.reject(check_reason(word.argument))
+        return Edit.restore() if word and word.action == "restore" else Edit.relabel(settings.check_label(label))
     return Edit.reject(check_reason(reject)) if reject is not None else Edit.restore()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from os import cpu_count
 from statistics import median
 
@@ -34,6 +34,8 @@ class QualityIssue(Result):
     finding: str
     score: float
     label: str
+    file_name: str = ""
+    """Original name of the image's file."""
 
 
 def measure_quality(workspace: Workspace, thresholds: QualityThresholds) -> list[QualityIssue]:
@@ -45,7 +47,9 @@ def measure_quality(workspace: Workspace, thresholds: QualityThresholds) -> list
         store_thresholds(catalog, thresholds)
         images = _list_not_rejected(catalog)
         _measure(workspace, catalog, images)
-        return find_issues(images, catalog.quality.all(), _read_reductions(catalog, images), thresholds)
+        issues = find_issues(images, catalog.quality.all(), _read_reductions(catalog, images), thresholds)
+        file_names = catalog.provenance.file_names()
+        return [replace(issue, file_name=file_names.get(issue.image_id, "")) for issue in issues]
 
 
 def list_findings_by_image(catalog: Catalog) -> dict[str, tuple[str, ...]]:
@@ -178,5 +182,6 @@ def quality_table(issues: Sequence[QualityIssue], limit: int) -> str:
     lines = []
     for kind, members in by_kind.items():
         lines.append(f"{kind}: {len(members)}")
-        lines += [f"  {member.image_id[:12]}  {member.score:.3f}  {member.label}" for member in members[:limit]]
+        rows = [(member.image_id[:12], f"{member.score:.3f}", member.label, member.file_name) for member in members[:limit]]
+        lines += [f"  {'  '.join(row)}".rstrip() for row in rows]
     return "\n".join(lines)

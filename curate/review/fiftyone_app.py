@@ -11,9 +11,9 @@ import secrets
 import sys
 import time
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from io import StringIO
 from itertools import count
@@ -21,17 +21,21 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fototeca.collect.catalog import Catalog, Edit, ImageRow, ReviewState
+from fototeca.collect.catalog import Catalog
 from fototeca.core.console import notify
 from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.categories import list_renames
-from fototeca.curate.labels.decisions import check_reason, check_task, current_person
-from fototeca.curate.labels.review_state import encode_state, merge_edit_after_renames
+from fototeca.curate.labels.decisions import check_task
+from fototeca.curate.labels.review_state import decode_state
+from fototeca.curate.labels.words import DELETED, SampleEdit, SampleMarks
 from fototeca.curate.quality.checks import list_findings_by_image
+from fototeca.curate.review.apart import regroup_apart
+from fototeca.curate.review.app_edits import apply_apart, apply_edit
 from fototeca.curate.review.doctor import FIX
 from fototeca.curate.review.fiftyone_samples import (
+    PUSHED,
     Dataset,
     FiftyOne,
     SampleRow,
@@ -44,15 +48,15 @@ from fototeca.curate.review.fiftyone_samples import (
     update_samples,
     update_state,
 )
-from fototeca.curate.review.queues import Annotation, latest_annotations, list_review_items
-from fototeca.curate.review.results import EditConflict, EditProblem, ReviewResult
+from fototeca.curate.review.queues import list_review_items
+from fototeca.curate.review.results import EditProblem, ReviewResult
 from fototeca.curate.review.thumbnails import make_thumbnails
 
 _CATALOG_ID = "catalog-id"
-_REPORTED = "conflict-reported:"
-"""Metadata prefix, before an image id: the last decision when a conflict was reported, what was pushed, and the edit."""
+_TOKEN = "fototeca-token"
+"""Key of the dataset's info: a random id, since a deleted dataset may be made again under the same name."""
 
-_WITHDRAWN = "removing this tag undoes nothing, it is set again: decide again, or undo it in fototeca curate review --web"
+_ALL_DELETED = "every sample was deleted, so nothing is rejected: fototeca curate review shows them again"
 
 
 def dataset_name(workspace: Workspace) -> str:
@@ -83,7 +87,8 @@ def push_review(workspace: Workspace) -> PushResult:
         dataset = _own_dataset(fo, workspace, catalog, create=True)
         create_fields(fo, dataset, workspace)
         existing = set(dataset.values("image_id"))
-        new = [item for image_id, item in items.items() if image_id not in existing]
+        deleted = {row.image_id for row in _deleted_samples(dataset, catalog)[0]}
+        new = [item for image_id, item in items.items() if image_id not in existing | deleted]
         thumbnails = make_thumbnails(workspace, [item.image for item in items.values()])
         samples = (make_sample(fo, workspace, item, thumbnails) for item in new)
         bar = tqdm(samples, total=len(new), desc="pushing", unit="image", disable=None if new else True)
@@ -92,105 +97,54 @@ def push_review(workspace: Workspace) -> PushResult:
         save_views(fo, dataset, workspace.settings.names)
         make_editable(dataset, workspace.settings.names)
         describe_progress(dataset)
-        return PushResult(dataset.name, len(items), len(new), updated, pending)
+        catalog.app_samples.set(dataset.info[_TOKEN], zip(*dataset.values(["image_id", PUSHED]), strict=True))
+        return PushResult(dataset.name, len(items), len(new), updated, pending + len(deleted))
 
 
 def apply_review(workspace: Workspace) -> ReviewResult:
     """Write the App's edits as decisions of the person at the keyboard. Repeating it changes nothing.
 
-    An edit of an image that somebody else decided on after it was pushed is a conflict, reported until the person here decides on
-    that image. An edit that cannot be applied, such as an unknown label, is a problem. Neither overwrites anything.
+    A deleted sample rejects its image. An edit of an image that somebody else decided on after it was pushed is a conflict,
+    reported until the person here decides on that image. An edit that cannot be applied, such as an unknown label or tag, is a
+    problem. Neither overwrites anything.
     """
-    applied: list[AppliedEdit] = []
     with _fiftyone() as fo, Catalog.open(workspace) as catalog:
         dataset = _own_dataset(fo, workspace, catalog, create=False)
-        edits = [row for row in read_samples(dataset) if row.edited != row.pushed and catalog.images.get(row.image_id)]
-        renames = list_renames(catalog) if edits else []
-        for row in tqdm(edits, desc="applying", unit="edit", disable=None):
-            result = _apply_edit(workspace, catalog, row, renames)
-            applied.append(result)
-            if result.state:
-                update_state(fo, dataset[row.sample_id], row.edited, result.state, workspace)
+        rows = [row for row in read_samples(dataset, workspace) if row.is_touched and catalog.images.get(row.image_id)]
+        deleted, problems = _deleted_samples(dataset, catalog)
+        num_decisions, apart_problems = apply_apart(catalog, rows)
+        keep = {problem.image_id for problem in apart_problems}
+        problems += apart_problems
+        conflicts = []
+        renames = list_renames(catalog) if rows or deleted else []
+        for row in tqdm([*rows, *deleted], desc="applying", unit="edit", disable=None):
+            applied = apply_edit(workspace, catalog, row, renames)
+            num_decisions += applied.num_decisions
+            conflicts += [applied.conflict] if applied.conflict else []
+            problems += [EditProblem(row.image_id, text) for text in applied.problems]
+            if applied.state and not row.sample_id:
+                catalog.app_samples.remove([row.image_id])
+            elif applied.state and row.image_id not in keep:
+                update_state(fo, dataset[row.sample_id], row, applied.state, workspace)
+        regroup_apart(workspace, catalog)
         describe_progress(dataset)
-    return ReviewResult(
-        sum(result.num_decisions for result in applied),
-        tuple(result.conflict for result in applied if result.conflict),
-        tuple(result.problem for result in applied if result.problem),
-    )
+        names = catalog.provenance.file_names() if problems else {}
+    named = tuple(replace(problem, file_name=names.get(problem.image_id, "")) for problem in problems)
+    return ReviewResult(num_decisions, tuple(conflicts), named)
 
 
-@dataclass(frozen=True)
-class AppliedEdit:
-    """Outcome of one edit. `state`: the sample's new state, None if the sample keeps its edit."""
-
-    num_decisions: int = 0
-    state: ReviewState | None = None
-    conflict: EditConflict | None = None
-    problem: EditProblem | None = None
-
-
-def _apply_edit(workspace: Workspace, catalog: Catalog, row: SampleRow, renames: Sequence[tuple[str, str]]) -> AppliedEdit:
-    """Apply one edit to the catalog.
-
-    The catalog is read and written in one transaction: no other decision comes in between.
-    """
-    image_id, problem = row.image_id, None
-    try:
-        with catalog.transaction():
-            current = _get_image(catalog, image_id).review_state
-            categories = workspace.settings.names
-            outcome, edits = merge_edit_after_renames(row.edited, row.pushed, current, renames, categories)
-            if edits == [Edit.relabel(current.label)] and current.reviewed and _confirmed(catalog, image_id, current):
-                edits = []  # as after an interrupted run
-            reported = _REPORTED + image_id
-            edit_text = f"{encode_state(row.pushed)}\n{encode_state(row.edited)}"
-            if _is_answered(catalog, image_id, edit_text):
-                edits = []
-            elif outcome == "conflict":
-                catalog.metadata.set(reported, f"{catalog.decisions.last_id()}\n{edit_text}")
-                states = (encode_state(state) for state in (row.edited, row.pushed, current))
-                return AppliedEdit(conflict=EditConflict(image_id, *states))
-            elif outcome == "withdrawn":
-                problem = EditProblem(image_id, _WITHDRAWN)
-            if catalog.metadata.get(reported):
-                catalog.metadata.set(reported, "")
-            for edit in edits:
-                catalog.decisions.add(image_id, _checked(workspace, edit), by=current_person(), reason="FiftyOne App")
-            state = _get_image(catalog, image_id).review_state
-    except FototecaError as error:
-        return AppliedEdit(problem=EditProblem(image_id, error.message))
-    return AppliedEdit(len(edits), state, problem=problem)
-
-
-def _confirmed(catalog: Catalog, image_id: str, current: ReviewState) -> bool:
-    """Return True if the latest annotation of the person at the keyboard is the current label."""
-    annotations = latest_annotations(catalog.decisions.all(image_id)).get(image_id, {})
-    return annotations.get(current_person().name) == Annotation(current.label)
-
-
-def _is_answered(catalog: Catalog, image_id: str, edit_text: str) -> bool:
-    """Return True if this edit was reported as a conflict and the person here has decided on the image since."""
-    number, _, reported = (catalog.metadata.get(_REPORTED + image_id) or "").partition("\n")
-    if reported != edit_text:
-        return False
-    person = current_person()
-    return any(
-        decision.decision_id > int(number) and decision.is_review and decision.by == person
-        for decision in catalog.decisions.all(image_id)
-    )
-
-
-def _get_image(catalog: Catalog, image_id: str) -> ImageRow:
-    image = catalog.images.get(image_id)
-    assert image is not None, "images are never deleted"
-    return image
-
-
-def _checked(workspace: Workspace, edit: Edit) -> Edit:
-    """Return the edit with its label or reason as the catalog writes it. FototecaError if one of them is invalid."""
-    if edit.action == "reject":
-        return Edit.reject(check_reason(edit.rejected))
-    return Edit.relabel(workspace.settings.check_label(edit.label)) if edit.action == "label" else edit
+def _deleted_samples(dataset: Dataset, catalog: Catalog) -> tuple[list[SampleRow], list[EditProblem]]:
+    """Return the samples that a person deleted, as rejections; if none is left, a problem for each instead."""
+    pushed = catalog.app_samples.of(dataset.info.get(_TOKEN, ""))
+    existing = set(dataset.values("image_id"))
+    deleted = {image_id: decode_state(text) for image_id, text in pushed.items() if image_id not in existing}
+    if not existing and len(deleted) > 1:
+        return [], [EditProblem(image_id, _ALL_DELETED) for image_id in deleted]
+    rows = []
+    for image_id, state in deleted.items():
+        edit = SampleEdit(replace(state, rejected=state.rejected or DELETED))
+        rows.append(SampleRow("", image_id, SampleMarks(()), edit, state))
+    return rows, []
 
 
 def run_review(workspace: Workspace, *, port: int, browser: bool) -> ReviewResult:
@@ -264,7 +218,7 @@ def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create
             raise FototecaError(
                 f"FiftyOne rejects the dataset name {name}: {error}", "choose another name in fototeca.toml"
             ) from None
-        dataset.info["fototeca"] = owner
+        dataset.info.update({"fototeca": owner, _TOKEN: secrets.token_hex(16)})
         dataset.save()
         return dataset
     dataset = fo.load_dataset(name)
@@ -275,8 +229,8 @@ def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create
             f"the FiftyOne dataset {name} belongs to {recorded.get('workspace', 'something else')}",
             "choose another name in fototeca.toml, or remove it: fiftyone datasets delete " + name,
         )
-    if moved:
-        dataset.info["fototeca"] = owner
+    if moved or _TOKEN not in dataset.info:
+        dataset.info.update({"fototeca": owner, _TOKEN: dataset.info.get(_TOKEN) or secrets.token_hex(16)})
         dataset.save()
     return dataset
 

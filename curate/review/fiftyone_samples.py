@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,15 @@ from fototeca.collect.catalog import ReviewState
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
-from fototeca.curate.labels.review_state import TAG_REVIEWED, decode_state, encode_state, state_from_tags, state_tags
+from fototeca.curate.labels.review_state import TAG_REVIEWED, decode_state, encode_state, state_tags
+from fototeca.curate.labels.words import SampleEdit, SampleMarks, read_marks
 from fototeca.curate.review.queues import (
     BOUNDARY,
     CONFLICT,
     DISAGREED,
     DUPLICATE,
     OUTLIER,
+    POSSIBLE_COPY,
     QUALITY,
     SUGGESTED,
     UNKNOWN,
@@ -44,6 +46,7 @@ _VIEWS = (
     ("7 near-duplicates", DUPLICATE, "group", False),
     ("8 quality", QUALITY, "quality_issues", False),
     ("9 not reviewed", UNREVIEWED, "image_id", False),
+    ("10 possible copies", POSSIBLE_COPY, "possible_copies", False),
 )
 
 
@@ -56,12 +59,12 @@ def create_fields(fo: FiftyOne, dataset: Dataset, workspace: Workspace) -> None:
     kind = fo.Classifications if multi else fo.Classification
     if not dataset.has_sample_field(LABEL):
         dataset.add_sample_field(LABEL, fo.EmbeddedDocumentField, embedded_doc_type=kind)
-    strings = ("image_id", PUSHED, "thumbnail_path", "group", "status", "source", "license", "suggested")
+    strings = ("image_id", PUSHED, "thumbnail_path", "group", "status", "source", "license", "suggested", "file_name")
     for name in strings:
         dataset.add_sample_field(name, fo.StringField)
     dataset.add_sample_field("is_representative", fo.BooleanField)
     dataset.add_sample_field("issue_score", fo.FloatField)
-    for name in ("other_categories", "quality_issues", "queues"):
+    for name in ("other_categories", "quality_issues", "queues", "possible_copies"):
         dataset.add_sample_field(name, fo.ListField, subfield=fo.StringField)
     dataset.create_index("image_id", unique=True)
     dataset.app_config.media_fields = ["filepath", "thumbnail_path"]
@@ -78,11 +81,13 @@ def _fields(item: ReviewItem) -> dict[str, Any]:
         "status": image.status,
         "source": item.source,
         "license": item.license,
+        "file_name": item.file_name or None,
         "other_categories": list(item.other_categories),
         "suggested": item.suggested or None,
         "issue_score": item.issue_score or None,
         "quality_issues": list(item.quality_issues),
         "queues": list(item.queues),
+        "possible_copies": [f"{copy.kind} {copy.image_id}" for copy in item.possible_copies],
     }
 
 
@@ -98,32 +103,40 @@ def make_sample(fo: FiftyOne, workspace: Workspace, item: ReviewItem, thumbnails
     return sample
 
 
-def _set_state(fo: FiftyOne, sample: Sample, state: ReviewState, workspace: Workspace) -> None:
-    """Set label and tags of a sample, and store them as what was pushed last."""
+def _set_state(fo: FiftyOne, sample: Sample, state: ReviewState, workspace: Workspace, edit: SampleEdit | None = None) -> None:
+    """Set label and tags of a sample, and store them as what was pushed last. Tags of `edit` that are no words stay."""
+    label_tags = list(edit.unknown_label_tags) if edit else []
     names = [name for name in state.label.split(LABEL_SEPARATOR) if name]
-    labels = [fo.Classification(label=name) for name in names]
+    labels = [fo.Classification(label=name, tags=label_tags) for name in names]
     multi = workspace.settings.task == "multi"
     sample[LABEL] = fo.Classifications(classifications=labels) if multi else (labels[0] if labels else None)
-    sample.tags = state_tags(state)
+    sample.tags = [*state_tags(state), *(edit.unknown_tags if edit else ())]
     sample[PUSHED] = encode_state(state)
 
 
-def update_state(fo: FiftyOne, sample: Sample, edited: ReviewState, state: ReviewState, workspace: Workspace) -> None:
-    """Set the state of a sample that was read as `edited`; if it was edited again since, keep that edit for the next run.
+def update_state(fo: FiftyOne, sample: Sample, row: SampleRow, state: ReviewState, workspace: Workspace) -> None:
+    """Set the state of a sample that was read as `row`; if it was edited again since, keep that edit for the next run.
 
     Label, tags and what was pushed are saved in one write: a kill leaves all or none of it.
     """
-    if _sample_state(sample) == edited:
-        _set_state(fo, sample, state, workspace)
+    if _sample_marks(sample) == row.marks:
+        _set_state(fo, sample, state, workspace, row.edit)
     else:
         sample[PUSHED] = encode_state(state)
     sample.save()
 
 
-def _sample_state(sample: Sample) -> ReviewState:
+def _sample_marks(sample: Sample) -> SampleMarks:
     value = sample[LABEL]
     labels = value.classifications if hasattr(value, "classifications") else [value] if value else []
-    return state_from_tags(_join_labels(label.label for label in labels), sample.tags)
+    return _make_marks([label.label for label in labels], [label.tags for label in labels], sample.tags)
+
+
+def _make_marks(
+    labels: Sequence[str | None], label_tags: Sequence[Sequence[str] | None], tags: Sequence[str] | None
+) -> SampleMarks:
+    pairs = [(label, tuple(each or ())) for label, each in zip(labels, label_tags, strict=True) if label]
+    return SampleMarks(tuple(label for label, _ in pairs), tuple(tags or ()), tuple(each for _, each in pairs))
 
 
 def describe_progress(dataset: Dataset) -> None:
@@ -133,28 +146,38 @@ def describe_progress(dataset: Dataset) -> None:
     dataset.save()
 
 
-def _join_labels(names: Iterable[str | None]) -> str:
-    """Return labels as the catalog writes a set of them."""
-    return LABEL_SEPARATOR.join(sorted({name for name in names if name}))
-
-
 @dataclass(frozen=True)
 class SampleRow:
-    """A sample's state now, and the state that was pushed last."""
+    """A sample's marks with their meaning, and the state that was pushed last. A deleted sample has no `sample_id`."""
 
     sample_id: str
     image_id: str
-    edited: ReviewState
+    marks: SampleMarks
+    edit: SampleEdit
     pushed: ReviewState
 
+    @property
+    def is_touched(self) -> bool:
+        """Return True if a person changed the sample or deleted it, tags that are no words included."""
+        labels = {name for name in self.pushed.label.split(LABEL_SEPARATOR) if name}
+        same_labels = {*self.marks.labels} == labels and not any(self.marks.label_tags)
+        return not (self.sample_id and same_labels and {*self.marks.tags} == {*state_tags(self.pushed)})
 
-def read_samples(dataset: Dataset) -> Iterator[SampleRow]:
+    @property
+    def is_pending(self) -> bool:
+        """Return True if the sample has an edit that is not applied yet."""
+        return self.edit.state != self.pushed or bool(self.edit.apart or self.edit.problems)
+
+
+def read_samples(dataset: Dataset, workspace: Workspace) -> Iterator[SampleRow]:
     """Yield the state of every sample."""
-    path = f"{_CLASSIFICATIONS}.label" if dataset.has_field(_CLASSIFICATIONS) else f"{LABEL}.label"
-    columns = dataset.values(["id", "image_id", path, "tags", PUSHED])
-    for sample_id, image_id, labels, tags, pushed in zip(*columns, strict=True):
-        names = labels if isinstance(labels, list) else [labels]
-        yield SampleRow(sample_id, image_id, state_from_tags(_join_labels(names), tags or []), decode_state(pushed or ""))
+    multi = dataset.has_field(_CLASSIFICATIONS)
+    path = _CLASSIFICATIONS if multi else LABEL
+    columns = dataset.values(["id", "image_id", f"{path}.label", f"{path}.tags", "tags", PUSHED])
+    for sample_id, image_id, labels, label_tags, tags, encoded in zip(*columns, strict=True):
+        marks = _make_marks(labels or [], label_tags or [], tags) if multi else _make_marks([labels], [label_tags], tags)
+        pushed = decode_state(encoded or "")
+        yield SampleRow(sample_id, image_id, marks, read_marks(marks, pushed, workspace.settings), pushed)
 
 
 def update_samples(
@@ -172,18 +195,18 @@ def update_samples(
         existing: image ids of the samples that existed before.
         thumbnails: path of the thumbnail by image id.
     """
-    rows = [row for row in read_samples(dataset) if row.image_id in existing]
+    rows = [row for row in read_samples(dataset, workspace) if row.image_id in existing]
     removed = [row.sample_id for row in rows if row.image_id not in items]
     if removed:
         dataset.delete_samples(removed)
     rows = [row for row in rows if row.image_id in items]
     states = {row.sample_id: items[row.image_id].image.review_state for row in rows}
-    num_pending = sum(row.edited != row.pushed for row in rows)
-    changed = [row.sample_id for row in rows if row.edited == row.pushed != states[row.sample_id]]
+    num_pending = sum(row.is_pending for row in rows)
+    changed = {row.sample_id: row for row in rows if not row.is_pending and row.pushed != states[row.sample_id]}
     num_updated = 0
-    for sample in dataset.select(changed).iter_samples(autosave=True, batch_size=_CHUNK):
-        if _sample_state(sample) == decode_state(sample[PUSHED]):
-            _set_state(fo, sample, states[sample.id], workspace)
+    for sample in dataset.select(list(changed)).iter_samples(autosave=True, batch_size=_CHUNK):
+        if _sample_marks(sample) == changed[sample.id].marks:
+            _set_state(fo, sample, states[sample.id], workspace, changed[sample.id].edit)
             num_updated += 1
         else:  # edited since it was read above
             num_pending += 1

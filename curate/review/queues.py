@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 
 from fototeca.collect.catalog import Catalog, Decision, ImageRow, LabelIssueRow, rename_in_label
 from fototeca.core.results import Result
+from fototeca.curate.duplicates.listing import undecided_ties
 from fototeca.curate.labels.categories import split_label
 from fototeca.curate.labels.review_state import active_decisions, active_reviews
+from fototeca.curate.review.conflicts import find_label_conflicts
 from fototeca.curate.snapshot.catalog_state import ImageSource, read_snapshot
 
-CONFLICT, UNKNOWN, SUGGESTED, OUTLIER, BOUNDARY, DUPLICATE, QUALITY, DISAGREED, UNREVIEWED = (
+CONFLICT, POSSIBLE_COPY, UNKNOWN, SUGGESTED, OUTLIER, BOUNDARY, DUPLICATE, QUALITY, DISAGREED, UNREVIEWED = (
     "label-conflict",
+    "possible-copy",
     "unknown-category",
     "suggested",
     "outlier",
@@ -23,7 +26,7 @@ CONFLICT, UNKNOWN, SUGGESTED, OUTLIER, BOUNDARY, DUPLICATE, QUALITY, DISAGREED, 
     "disagreement",
     "unreviewed",
 )
-QUEUES = (CONFLICT, DISAGREED, UNKNOWN, SUGGESTED, OUTLIER, BOUNDARY, DUPLICATE, QUALITY, UNREVIEWED)
+QUEUES = (CONFLICT, DISAGREED, UNKNOWN, SUGGESTED, OUTLIER, BOUNDARY, POSSIBLE_COPY, DUPLICATE, QUALITY, UNREVIEWED)
 """In the recommended order of review."""
 
 LABEL_ISSUES_AFTER = "label-issues-after"
@@ -37,12 +40,21 @@ _ISSUE_QUEUES = {"label-error": SUGGESTED, "outlier": OUTLIER, "boundary": BOUND
 
 
 @dataclass(frozen=True)
+class PossibleCopy(Result):
+    """Another image of which an image may be a copy, for a person to decide. `kind`: overlay (a watermark) or unverified."""
+
+    image_id: str
+    kind: str
+
+
+@dataclass(frozen=True)
 class ReviewItem:
     """One image with what a reviewer needs to know about it.
 
     `other_categories`: further categories for which it, or a copy of it, was found or labeled. `suggested`: the label that
     `curate label-issues` suggests, empty without one; `issue_score`: its score, higher is more suspicious, 0 without one.
-    `quality_issues`: names of the quality checks that it fails. `quality`: scores by measure.
+    `quality_issues`: names of the quality checks that it fails. `quality`: scores by measure. `file_name`: original name.
+    `possible_copies`: images of which it may be a copy.
     """
 
     image: ImageRow
@@ -54,6 +66,8 @@ class ReviewItem:
     issue_score: float
     quality_issues: tuple[str, ...]
     quality: Mapping[str, float]
+    file_name: str
+    possible_copies: tuple[PossibleCopy, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +98,10 @@ def list_review_items(
     issues = _open_issues(catalog, images, decisions)
     quality = catalog.quality.all()
     found_as = _categories_by_group(images, _found_categories(catalog))
-    unfinished, reviewed_labels = _group_reviews(images)
+    unfinished = {image.group for image in images if image.group and not image.rejected and not image.reviewed}
+    conflicts = find_label_conflicts(images, decisions)
+    possible = _possible_copies(catalog, images)
+    file_names = catalog.provenance.file_names()
     disagreed = _find_disagreements(images, decisions)
     items = []
     for image in images:
@@ -92,7 +109,8 @@ def list_review_items(
         source = sources.get(image.image_id, ImageSource())
         other = sorted(found_as[image.group or image.image_id] - set(split_label(image.label)))
         flags = {
-            CONFLICT: len(reviewed_labels.get(image.group, ())) > 1 and not image.rejected if image.reviewed else bool(other),
+            CONFLICT: image.group in conflicts and not image.rejected if image.reviewed else bool(other),
+            POSSIBLE_COPY: image.image_id in possible,
             UNKNOWN: image.status == "accepted" and not set(split_label(image.label)) <= set(categories),
             DISAGREED: image.image_id in disagreed,
             _ISSUE_QUEUES[issue.kind] if issue else "": True,
@@ -111,6 +129,8 @@ def list_review_items(
                 issue.score if issue else 0.0,
                 quality_issues.get(image.image_id, ()),
                 quality.get(image.image_id, {}),
+                file_names.get(image.image_id, ""),
+                tuple(possible.get(image.image_id, ())),
             )
         )
     return items
@@ -123,6 +143,8 @@ def items_in_queue(items: Sequence[ReviewItem], queue: str) -> list[ReviewItem]:
         return sorted(members, key=lambda item: -item.issue_score)
     if queue == QUALITY:
         return sorted(members, key=lambda item: item.quality_issues)
+    if queue == POSSIBLE_COPY:
+        return sorted(members, key=lambda item: min(item.image.image_id, *(copy.image_id for copy in item.possible_copies)))
     return sorted(members, key=lambda item: item.image.group) if queue in (CONFLICT, DUPLICATE) else members
 
 
@@ -142,21 +164,14 @@ def _categories_by_group(images: Sequence[ImageRow], found: Mapping[str, set[str
     return categories
 
 
-def _group_reviews(images: Sequence[ImageRow]) -> tuple[set[str], dict[str, set[frozenset[str]]]]:
-    """Return the groups with a member that is not reviewed, and by group the different labels of its reviewed members.
-
-    A crop may show less than the whole image, so a label whose categories another one contains is left out.
-    """
-    unfinished, labels = set(), defaultdict[str, set[frozenset[str]]](set)
-    for image in images:
-        if image.group and not image.rejected:
-            if image.reviewed:
-                labels[image.group].add(frozenset(split_label(image.label)))
-            else:
-                unfinished.add(image.group)
-    return unfinished, {
-        name: {label for label in members if not any(label < other for other in members)} for name, members in labels.items()
-    }
+def _possible_copies(catalog: Catalog, images: Sequence[ImageRow]) -> dict[str, list[PossibleCopy]]:
+    """Return the images of which each accepted image may be a copy, while nobody has decided between the two."""
+    accepted = {image.image_id for image in images if image.status == "accepted"}
+    copies: dict[str, list[PossibleCopy]] = defaultdict(list)
+    for tie in undecided_ties(catalog, accepted):
+        copies[tie.a].append(PossibleCopy(tie.b, tie.kind))
+        copies[tie.b].append(PossibleCopy(tie.a, tie.kind))
+    return copies
 
 
 def _find_disagreements(images: Iterable[ImageRow], decisions: Iterable[Decision]) -> set[str]:

@@ -19,10 +19,11 @@ class EditConflict(Result):
 
 @dataclass(frozen=True)
 class EditProblem(Result):
-    """An edit in the App that cannot be applied."""
+    """An edit or a tag in the App that cannot be applied. `file_name`: original name of the image."""
 
     image_id: str
     problem: str
+    file_name: str = ""
 
 
 @dataclass(frozen=True)

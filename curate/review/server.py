@@ -22,13 +22,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from PIL import Image
+
 from fototeca.core.console import notify
 from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.decisions import make_edit
 from fototeca.curate.review.results import ReviewResult
 from fototeca.curate.review.session import ReviewSession, StaleError
-from fototeca.vision.image import DecodeError, decode
+from fototeca.vision.image import DecodeError, decode, find_changes
 
 PAGE = Path(__file__).parent / "pages" / "review.html"
 
@@ -39,6 +41,9 @@ MAX_BODY = 4_000_000
 
 _BROWSER_FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "AVIF": "avif"}
 """Image formats that browsers show; other formats are converted to JPEG."""
+
+_CHANGES = frozenset(("animation", "depth", "cmyk", "lab", "transparency"))
+"""How reading changes images that browsers show otherwise; people see what the models see. Browsers rotate and apply profiles."""
 
 _CHOICES: dict[str, type] = {"label": str, "reject": str, "restore": bool}
 
@@ -138,12 +143,14 @@ class Handler(BaseHTTPRequestHandler):
             choice = {name: body[name] for name, kind in _CHOICES.items() if _has_types(body, {name: kind})}
             edit = make_edit(session.workspace.settings, **choice)
             written = session.decide(body["shown"], body["image_id"], edit, group=body["group"])
+        elif path == ["apart"] and _has_types(body, {"image_id": str, "shown": dict}):
+            written = session.apart(body["shown"], body["image_id"])
         elif path == ["undo"] and _has_types(body, {"decisions": list}) and all(type(row) is int for row in body["decisions"]):
             written = session.undo(body["decisions"])
         else:
             raise RequestRejectedError(HTTPStatus.BAD_REQUEST)
         self.server.num_decisions += len(written)
-        rows = [{"decision_id": decision.decision_id, "image_id": decision.image_id} for decision in written]
+        rows = [{name: getattr(decision, name) for name in ("decision_id", "image_id", "action")} for decision in written]
         self._send_json({"decisions": rows, **session.progress().to_json()})
 
     def _read_json(self) -> dict[str, Any]:
@@ -170,16 +177,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send_image(self, image_id: str, *, small: bool) -> None:
         path, image_format = self.server.session.image_file(image_id, small=small)
-        file = io.BytesIO()
+        content_type = _BROWSER_FORMATS.get(image_format, "")
         try:
-            if image_format in _BROWSER_FORMATS:
-                file.write(path.read_bytes())
-            else:
-                decode(path).save(file, "JPEG", quality=92)
+            data = path.read_bytes()
+            if not content_type or _CHANGES & set(find_changes(data)):
+                content_type, data = "jpeg", _encode_jpeg(decode(data))
         except (DecodeError, OSError):
             raise RequestRejectedError(HTTPStatus.NOT_FOUND) from None
-        content_type = f"image/{_BROWSER_FORMATS.get(image_format, 'jpeg')}"
-        self._send(file.getvalue(), content_type, {"Cache-Control": "private, max-age=86400, immutable"})
+        self._send(data, f"image/{content_type}", {"Cache-Control": "private, max-age=86400, immutable"})
 
     def _send_json(self, document: object, status: HTTPStatus = HTTPStatus.OK) -> None:
         self._send(json.dumps(document, ensure_ascii=False).encode(), "application/json", {}, status)
@@ -222,3 +227,9 @@ def run_page(workspace: Workspace, *, port: int, browser: bool) -> ReviewResult:
         with suppress(KeyboardInterrupt):
             server.serve_forever()
     return ReviewResult(server.num_decisions)
+
+
+def _encode_jpeg(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=92)
+    return file.getvalue()

@@ -5,18 +5,29 @@ Independent of HTTP and FiftyOne. Every decision is in the catalog when the meth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fototeca.collect.catalog import Catalog, Decision, Edit, ImageRow
 from fototeca.core.errors import FototecaError
-from fototeca.core.results import Result
-from fototeca.core.settings import LABEL_SEPARATOR, Task
+from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
-from fototeca.curate.labels.decisions import add_decisions, current_person
+from fototeca.curate.labels.apart import add_apart
+from fototeca.curate.labels.decisions import current_person
 from fototeca.curate.labels.review_state import active_reviews, encode_state
 from fototeca.curate.quality.checks import list_findings_by_image
+from fototeca.curate.review.apart import add_edit, find_copies, regroup_apart
+from fototeca.curate.review.cards import (
+    CopyCard,
+    ImageCard,
+    ImageDetails,
+    QueueEntry,
+    QueueSummary,
+    ReviewerAnnotation,
+    ReviewOverview,
+    ReviewProgress,
+    Source,
+)
 from fototeca.curate.review.queues import (
     DUPLICATE,
     QUEUES,
@@ -36,102 +47,6 @@ COMMENT = "review page"
 
 class StaleError(FototecaError):
     """Another decision was made on an image after it was shown."""
-
-
-@dataclass(frozen=True)
-class ReviewProgress(Result):
-    """Numbers of accepted images, and of reviewed ones among them."""
-
-    images: int
-    reviewed: int
-
-
-@dataclass(frozen=True)
-class QueueSummary(Result):
-    """A queue, with its number of images and how many of them wait for this reviewer."""
-
-    name: str
-    images: int
-    waiting: int
-
-
-@dataclass(frozen=True)
-class QueueEntry(Result):
-    """An image of a queue; `waiting`: it waits for this reviewer."""
-
-    image_id: str
-    waiting: bool
-
-
-@dataclass(frozen=True)
-class ReviewOverview(Result):
-    """The task, the reviewer, and every queue."""
-
-    dataset: str
-    task: Task
-    categories: tuple[str, ...]
-    reviewer: str
-    queues: tuple[QueueSummary, ...]
-    images: int
-    reviewed: int
-
-
-@dataclass(frozen=True)
-class ImageCard(Result):
-    """An image in short. `state` is the encoded review state, to be sent back with a decision."""
-
-    image_id: str
-    label: str
-    status: str
-    rejected: str
-    reviewed: bool
-    state: str
-
-    @classmethod
-    def of_image(cls, image: ImageRow) -> ImageCard:
-        """Return the card of an image."""
-        state = encode_state(image.review_state)
-        return cls(image.image_id, image.label, image.status, image.rejected, image.reviewed, state)
-
-
-@dataclass(frozen=True)
-class Source(Result):
-    """One place where an image was found."""
-
-    source: str
-    page_url: str
-    author: str
-    license: str
-
-
-@dataclass(frozen=True)
-class ReviewerAnnotation(Result):
-    """A reviewer's latest annotation of an image: a label, or that it is rejected."""
-
-    reviewer: str
-    label: str
-    rejected: bool
-
-
-@dataclass(frozen=True)
-class ImageDetails(ImageCard):
-    """Everything that the page shows about an image. Sizes are in pixels.
-
-    `neighbors`: the nearest images, on which a suggestion is based. `annotations`: those of other reviewers.
-    `reviewed_by_me`: this reviewer has an annotation, too. `group`: the other members of its duplicate group.
-    """
-
-    width: int
-    height: int
-    suggested: str
-    issue_score: float
-    neighbors: tuple[ImageCard, ...]
-    other_categories: tuple[str, ...]
-    quality_issues: tuple[str, ...]
-    sources: tuple[Source, ...]
-    annotations: tuple[ReviewerAnnotation, ...]
-    reviewed_by_me: bool
-    group: tuple[ImageCard, ...]
 
 
 class ReviewSession:
@@ -194,6 +109,7 @@ class ReviewSession:
                 **vars(ImageCard.of_image(image)),
                 width=image.width,
                 height=image.height,
+                file_name=item.file_name if item else "",
                 suggested=item.suggested if item else "",
                 issue_score=item.issue_score if item else 0,
                 neighbors=tuple(_neighbors(catalog, image_id)),
@@ -210,6 +126,10 @@ class ReviewSession:
                 ),
                 reviewed_by_me=self.person.name in annotations,
                 group=tuple(ImageCard.of_image(member) for member in _other_members(catalog, image)),
+                possible_copies=tuple(
+                    CopyCard(**vars(ImageCard.of_image(_get_image(catalog, copy.image_id))), kind=copy.kind)
+                    for copy in (item.possible_copies if item else ())
+                ),
             )
 
     def decide(self, shown: Mapping[str, str], image_id: str, edit: Edit, *, group: bool) -> list[Decision]:
@@ -218,13 +138,31 @@ class ReviewSession:
         `shown`: the encoded state of each of them when it was shown. StaleError, and nothing is written, if one has another
         state by now.
         """
-        with Catalog.open(self.workspace) as catalog, catalog.transaction():
-            image = _get_image(catalog, image_id)
-            members = [member for member in _other_members(catalog, image) if group and not member.rejected]
-            for member in (image, *members):
-                if shown.get(member.image_id) != encode_state(member.review_state):
-                    raise StaleError(f"{member.image_id[:12]} was decided on meanwhile", "look at it again")
-            return add_decisions(catalog, [image_id, *(member.image_id for member in members)], edit, COMMENT)
+        with Catalog.open(self.workspace) as catalog:
+            with catalog.transaction():
+                image = _get_image(catalog, image_id)
+                members = [member for member in _other_members(catalog, image) if group and not member.rejected]
+                _check_shown((image, *members), shown)
+                written = add_edit(catalog, [image_id, *(member.image_id for member in members)], edit, COMMENT)
+            regroup_apart(self.workspace, catalog)
+        return written
+
+    def apart(self, shown: Mapping[str, str], image_id: str) -> list[Decision]:
+        """Declare an image to be no copy of the other members of its group and of its possible copies.
+
+        `shown`: the encoded state of each of them when it was shown. StaleError, and nothing is written, if one has another
+        state by now. FototecaError if it has no copies.
+        """
+        with Catalog.open(self.workspace) as catalog:
+            with catalog.transaction():
+                others = sorted(find_copies(catalog, image_id) & shown.keys())
+                if not others:
+                    raise FototecaError("it has no copies from which it could be set apart", "load the page again")
+                _check_shown([_get_image(catalog, shown_id) for shown_id in (image_id, *others)], shown)
+                pairs = [(image_id, other) for other in others]
+                written = add_apart(catalog, pairs, by=self.person, reason=COMMENT)
+            regroup_apart(self.workspace, catalog)
+        return written
 
     def undo(self, decision_ids: list[int]) -> list[Decision]:
         """Undo decisions of this reviewer."""
@@ -252,6 +190,13 @@ class ReviewSession:
 def list_queues(workspace: Workspace) -> tuple[QueueSummary, ...]:
     """Return every review queue with its number of images, and how many wait for the person at the keyboard."""
     return ReviewSession(workspace).overview().queues
+
+
+def _check_shown(images: Iterable[ImageRow], shown: Mapping[str, str]) -> None:
+    """Raise StaleError if an image has another state than it was shown with."""
+    for image in images:
+        if shown.get(image.image_id) != encode_state(image.review_state):
+            raise StaleError(f"{image.image_id[:12]} was decided on meanwhile", "look at it again")
 
 
 def _get_image(catalog: Catalog, image_id: str) -> ImageRow:

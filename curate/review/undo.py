@@ -9,15 +9,23 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.decisions import current_person
 from fototeca.curate.labels.review_state import active_decisions, active_reviews
+from fototeca.curate.review.apart import regroup_apart
 
 
 def undo_decisions(workspace: Workspace, decision_ids: Sequence[int]) -> list[Decision]:
     """Undo decisions of the person at the keyboard, all or none; return the decisions written.
 
-    FototecaError if one belongs to somebody else, or if its image was decided on since.
+    FototecaError if one belongs to somebody else, or if its image was decided on since. A declaration that two images are no
+    copies can be undone at any time; the two are then grouped again.
     """
-    with Catalog.open(workspace) as catalog, catalog.transaction():
-        return [decision for number in decision_ids for decision in _undo(catalog, number)]
+    with Catalog.open(workspace) as catalog:
+        with catalog.transaction():
+            written = [decision for number in decision_ids for decision in _undo(catalog, number)]
+        together = [
+            image_id for event in written if event.action == "apart" for image_id in (event.image_id, event.other_image_id)
+        ]
+        regroup_apart(workspace, catalog, together)
+    return written
 
 
 def _undo(catalog: Catalog, decision_id: int) -> list[Decision]:
@@ -25,7 +33,9 @@ def _undo(catalog: Catalog, decision_id: int) -> list[Decision]:
     if requested is None:
         raise FototecaError(f"there is no decision {decision_id}", "see: fototeca curate history")
     log = active_decisions(catalog.decisions.all(requested.image_id))
-    last = next((decision for decision in reversed(log) if decision.action != "rename"), None)
+    if requested.action == "apart":
+        return _undo_apart(catalog, requested, log)
+    last = next((decision for decision in reversed(log) if decision.action not in ("rename", "apart")), None)
     if last is None or last.decision_id != decision_id or last.by != current_person():
         hint = f"see: fototeca curate history {requested.image_id[:12]}"
         raise FototecaError("only your own latest decision on an image can be undone", hint)
@@ -40,6 +50,15 @@ def _undo(catalog: Catalog, decision_id: int) -> list[Decision]:
     if not active_reviews(catalog.decisions.all(last.image_id)):
         catalog.images.clear_reviewed([last.image_id])
     return [decision for decision in written if decision]
+
+
+def _undo_apart(catalog: Catalog, requested: Decision, log: Sequence[Decision]) -> list[Decision]:
+    if requested not in log or requested.by != current_person():
+        hint = f"see: fototeca curate history {requested.image_id[:12]}"
+        raise FototecaError("only your own declaration, not undone yet, can be undone", hint)
+    written = catalog.decisions.add(requested.image_id, requested.edit, by=requested.by, undoes=requested.time)
+    assert written is not None, "a person's decision is always written"
+    return [written]
 
 
 def _edits_back(current: ReviewState, previous: ReviewState) -> list[Edit]:

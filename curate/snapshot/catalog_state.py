@@ -99,6 +99,7 @@ def _read_sources(
             not source.page_url,
             not source.image_url,
             row.thumbnail,
+            source.source == "folder",  # a person may have named the source later
             row.provenance_id,
         )
         if row.image_id not in best or rank < best[row.image_id][0]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from fototeca.collect.catalog import AFTER_LAST_VERSION, Catalog, ImageRow, replace_surrogates
 from fototeca.core.console import notify
-from fototeca.core.errors import ExternalError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.clustering import BAD_COPY
@@ -25,11 +25,13 @@ from fototeca.curate.manifest import (
     read_manifest,
     write_manifest,
 )
+from fototeca.curate.review.apart import regroup_apart
 from fototeca.curate.review.queues import CONFLICT, DISAGREED, list_review_items
 from fototeca.curate.snapshot.catalog_state import CatalogSnapshot, read_snapshot, store_groups
 from fototeca.curate.versions.decision_log import list_unstored_decisions
-from fototeca.curate.versions.plan import check_categories, plan_rows
+from fototeca.curate.versions.plan import check_categories, count_left_out, plan_rows
 from fototeca.curate.versions.ratios import DEFAULT_RATIOS, Ratios, read_ratios
+from fototeca.curate.versions.source_splits import source_split_lines
 from fototeca.vision.image import DECODE_VERSION
 
 
@@ -44,6 +46,10 @@ class FreezeResult(Result):
     """Accepted images left out because they have no label."""
     unreviewed_negatives: int
     """Multi-label: images without a label, which count as negatives of all categories although no person reviewed them."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Accepted images of each category that the version was asked to leave out."""
+    file_names: Mapping[str, str] = field(default_factory=dict)
+    """Original names of the images, by id, where groups leak from one split of their source into another."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the output of `freeze --json`: version, row counts, path, and the exceptions that the version lists."""
@@ -57,28 +63,52 @@ class FreezeResult(Result):
             "moved": list(manifest.moved),
             "unsearched": manifest.unsearched,
             "uneven": list(manifest.uneven),
+            "leaks": list(manifest.leaks),
+            "left_out": dict(self.left_out),
         }
 
 
-def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str | None = None, note: str = "") -> FreezeResult:
+@dataclass(frozen=True)
+class _Options:
+    """Checked options of a freeze; None: as in the last version."""
+
+    seed: int | None
+    ratios: Ratios | None
+    note: str
+    categories: tuple[str, ...]
+
+
+def freeze_version(
+    workspace: Workspace,
+    *,
+    seed: int | None = None,
+    ratios: str | None = None,
+    note: str = "",
+    leave_out: Sequence[str] = (),
+) -> FreezeResult:
     """Write the next version from the accepted images.
 
     `seed`, `ratios` (such as "70/10/20"): for images that no version contains; by default those of the last version, or 0 and
-    70/10/20. If the result equals the last version and no person has decided anything since, nothing is written and the last
-    version is returned.
+    70/10/20. `leave_out`: categories that this version shall not have. If the result equals the last version and no person has
+    decided anything since, nothing is written and the last version is returned.
 
     Raises:
-        FototecaError: images carry categories that the configuration lacks, a category has too few images to split, an earlier
-            version was edited, or the disk is full. Earlier versions stay as they were in every case.
+        FototecaError: images carry categories that the configuration lacks, a category has too few images to split, `leave_out`
+            names an unknown category, an earlier version was edited, or the disk is full. Earlier versions stay as they were in
+            every case.
 
     Example:
         >>> freeze_version(Workspace.find(), note="after the first review").manifest.version
         'v001'
     """
     requested = read_ratios(ratios) if ratios is not None else None
+    options = _Options(seed, requested, replace_surrogates(note), _remaining_categories(workspace, leave_out))
     with Catalog.open(workspace) as catalog:
         try:
-            result = _freeze(workspace, catalog, seed, requested, note)
+            regroup_apart(workspace, catalog)
+            result = _freeze(workspace, catalog, options)
+            if result.new and result.manifest.leaks:
+                result = replace(result, file_names=catalog.provenance.file_names())
             items = list_review_items(catalog, workspace.settings.names, {})
         except (OSError, sqlite3.OperationalError) as error:
             versions = list_versions(workspace)
@@ -105,7 +135,7 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
     return result
 
 
-def _freeze(workspace: Workspace, catalog: Catalog, seed: int | None, ratios: Ratios | None, note: str) -> FreezeResult:
+def _freeze(workspace: Workspace, catalog: Catalog, options: _Options) -> FreezeResult:
     """Draft the version and write it.
 
     The groups are stored before the version is written, so that a version that exists can always be rebuilt.
@@ -116,7 +146,7 @@ def _freeze(workspace: Workspace, catalog: Catalog, seed: int | None, ratios: Ra
         decisions = list_unstored_decisions(catalog, workspace)
         has_decisions = any(decision.actor_kind == "person" for decision in decisions)
         moment = catalog.metadata.next_time()
-        result = _draft(workspace, snapshot, seed, ratios, replace_surrogates(note), has_decisions, moment)
+        result = _draft(workspace, snapshot, options, has_decisions, moment)
         if result.new:
             store_groups(catalog, result.manifest.version, snapshot.images)
             later = datetime.fromisoformat(result.manifest.created) + timedelta(microseconds=1)
@@ -128,37 +158,30 @@ def _freeze(workspace: Workspace, catalog: Catalog, seed: int | None, ratios: Ra
     return result
 
 
-def _draft(
-    workspace: Workspace,
-    snapshot: CatalogSnapshot,
-    seed: int | None,
-    ratios: Ratios | None,
-    note: str,
-    has_decisions: bool,
-    moment: str,
-) -> FreezeResult:
+def _draft(workspace: Workspace, snapshot: CatalogSnapshot, options: _Options, has_decisions: bool, moment: str) -> FreezeResult:
     """Return the version to write, or the last one where it would be equal and people have decided nothing since."""
     settings = workspace.settings
     versions = [read_manifest(workspace, name) for name in list_versions(workspace)]
     parent = versions[-1] if versions else None
     check_categories(snapshot, settings.names, settings.task)
-    seed = seed if seed is not None else parent.seed if parent else 0
-    ratios = ratios or (parent.ratios if parent else DEFAULT_RATIOS)
-    plan = plan_rows(snapshot, settings.task, settings.names, versions, ratios, seed)
+    seed = options.seed if options.seed is not None else parent.seed if parent else 0
+    ratios = options.ratios or (parent.ratios if parent else DEFAULT_RATIOS)
     accepted = [image for image in snapshot.images if image.status == "accepted"]
+    left_out = count_left_out(accepted, settings.names, options.categories)
+    plan = plan_rows(snapshot, settings.task, options.categories, versions, ratios, seed, left_out=tuple(left_out))
     reviewed = {image.image_id for image in accepted if image.reviewed}
     negatives = sum(not row.labels and row.image_id not in reviewed for row in plan.rows)
-    unlabeled = len(accepted) - len(plan.rows)
+    unlabeled = sum(not image.label for image in accepted) if settings.task == "single" else 0
     sha256 = hashlib.sha256(manifest_bytes(plan.rows)).hexdigest()
-    identity = (sha256, settings.names, settings.task, DECODE_VERSION)
+    identity = (sha256, options.categories, settings.task, DECODE_VERSION)
     if parent and not has_decisions and identity == (parent.sha256, parent.categories, parent.task, parent.decode_version):
-        return FreezeResult(parent, False, unlabeled, negatives)
+        return FreezeResult(parent, False, unlabeled, negatives, left_out)
     version = next_version(workspace)
     manifest = Manifest(
         version=version,
         dataset_name=settings.name,
         task=settings.task,
-        categories=settings.names,
+        categories=options.categories,
         rows=plan.rows,
         sha256=sha256,
         seed=seed,
@@ -166,15 +189,18 @@ def _draft(
         threshold=snapshot.threshold,
         parent=parent.version if parent else None,
         created=max(moment, snapshot.newest),
-        note=note,
+        note=options.note,
         path=workspace.manifests / f"{version}.csv",
         last_decision=snapshot.last_decision,
         moved=plan.moved,
         unsearched=sum(not image.component for image in accepted) if snapshot.threshold is not None else 0,
         uneven=plan.uneven,
+        leaks=plan.source_splits.leaks,
+        source_splits=plan.source_splits.encode(row.image_id for row in plan.rows),
+        missing_splits={label: list(splits) for label, splits in plan.source_splits.missing.items()},
         decode_version=DECODE_VERSION,
     )
-    return FreezeResult(manifest, True, unlabeled, negatives)
+    return FreezeResult(manifest, True, unlabeled, negatives, left_out)
 
 
 def freeze_table(result: FreezeResult) -> str:
@@ -190,7 +216,17 @@ def freeze_table(result: FreezeResult) -> str:
     ]
     reasons = {row["label"]: row["reason"] for row in manifest.uneven}
     lines += [f"uneven: {label}: {reason}" for label, reason in reasons.items()]
-    return "\n".join(lines)
+    lines += [f"left out: {label}: {count} images" for label, count in result.left_out.items()]
+    return "\n".join([*lines, *(source_split_lines(manifest, result.file_names) if result.new else ())])
+
+
+def _remaining_categories(workspace: Workspace, leave_out: Sequence[str]) -> tuple[str, ...]:
+    """Return the categories without those to leave out. FototecaError if one of these is unknown or none is left."""
+    names = workspace.settings.names
+    unwanted = {workspace.settings.check(name) for name in leave_out}
+    if not (remaining := tuple(name for name in names if name not in unwanted)):
+        raise FototecaError("every category is left out", "leave out fewer")
+    return remaining
 
 
 def _count_groups_without_copy(images: Sequence[ImageRow]) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fototeca.collect.catalog import ImageRow
@@ -13,6 +14,7 @@ from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.curate.manifest import Manifest, ManifestRow, SplitName
 from fototeca.curate.snapshot.catalog_state import CatalogSnapshot, ImageSource
 from fototeca.curate.snapshot.split_groups import find_split_groups
+from fototeca.curate.versions.source_splits import SourceSplits, resolve_source_splits
 from fototeca.curate.versions.splits import SplitGroup, assign_splits, find_uneven_shares, make_split_group, merge_splits
 
 MIN_GROUPS = 3
@@ -28,6 +30,8 @@ class VersionPlan:
     """Images whose split changes because groups merged: image_id, from, to, group."""
     uneven: tuple[dict[str, Any], ...]
     """Shares that deviate from the ratios: see `find_uneven_shares`."""
+    source_splits: SourceSplits
+    """Splits that came with the sources."""
 
 
 def plan_rows(
@@ -38,25 +42,26 @@ def plan_rows(
     ratios: Sequence[float],
     seed: int,
     stored: Mapping[str, SplitName] | None = None,
+    left_out: Sequence[str] = (),
 ) -> VersionPlan:
     """Plan the rows of a version.
 
-    `names`: all categories. `versions`: the earlier versions, oldest first; their images keep the split they had. `ratios`:
-    percentages of train, val and test. `stored`: for a rebuild, the splits that the version stored; the optimizer assigns only
-    images that neither the earlier versions nor `stored` contain.
+    `names`: the categories; images of others are left out. `versions`: the earlier versions, oldest first; their images keep
+    the split they had. `ratios`: percentages of train, val and test. `stored`: for a rebuild, the splits that the version
+    stored; only images that neither the earlier versions nor `stored` contain get the split of their source, or one from the
+    optimizer. `left_out`: the other categories, for the hint of the error.
 
     Raises:
         FototecaError: a category has too few images to split.
     """
-    chosen = select_images(snapshot, task)
+    chosen = select_images(snapshot, task, names)
     earlier: dict[str, SplitName] = {row.image_id: row.split for version in versions for row in version.rows}
     group_of = find_split_groups(snapshot)
     pinned = _merge_by_group(stored or {}, group_of) | _merge_by_group(earlier, group_of)
-    labels: dict[str, list[Sequence[str]]] = defaultdict(list)
-    for image in chosen:
-        labels[group_of[image.image_id]].append(image.label.split(LABEL_SEPARATOR) if image.label else ())
-    groups = [make_split_group(group_id, members, pinned.get(group_id)) for group_id, members in labels.items()]
-    check_group_counts(groups, names, sum(image.status == "accepted" for image in snapshot.images) - len(chosen))
+    given = resolve_source_splits(snapshot.images, snapshot.source_splits, group_of, earlier.keys(), pinned)
+    groups = _make_groups(chosen, group_of, pinned, given)
+    unlabeled = sum(image.status == "accepted" and not image.label for image in snapshot.images)
+    check_group_counts(groups, names, unlabeled, left_out)
     shares = [ratio / 100 for ratio in ratios]
     splits = assign_splits(groups, shares, seed)
     rows = [make_row(image, splits[group_of[image.image_id]], group_of[image.image_id], snapshot.sources) for image in chosen]
@@ -66,7 +71,22 @@ def plan_rows(
         for row in rows
         if earlier.get(row.image_id, row.split) != row.split
     )
-    return VersionPlan(tuple(rows), moved, tuple(find_uneven_shares(groups, splits, shares)))
+    return VersionPlan(tuple(rows), moved, tuple(find_uneven_shares(groups, splits, shares)), given)
+
+
+def _make_groups(
+    images: Sequence[ImageRow], group_of: Mapping[str, str], pinned: Mapping[str, SplitName], given: SourceSplits
+) -> list[SplitGroup]:
+    """Return the groups of images, with the splits that earlier versions and sources leave them."""
+    labels: dict[str, list[Sequence[str]]] = defaultdict(list)
+    for image in images:
+        labels[group_of[image.image_id]].append(image.label.split(LABEL_SEPARATOR) if image.label else ())
+    return [
+        make_split_group(
+            group_id, members, pinned.get(group_id), given.allowed(group_id, {label for image in members for label in image})
+        )
+        for group_id, members in labels.items()
+    ]
 
 
 def _merge_by_group(splits: Mapping[str, SplitName], group_of: Mapping[str, str]) -> dict[str, SplitName]:
@@ -79,9 +99,27 @@ def _merge_by_group(splits: Mapping[str, SplitName], group_of: Mapping[str, str]
     return {group_id: split for group_id, split in merged if split}
 
 
-def select_images(snapshot: CatalogSnapshot, task: Task) -> list[ImageRow]:
-    """Return the accepted images that a version contains; single-label tasks leave out those without a label."""
-    return [image for image in snapshot.images if image.status == "accepted" and (image.label or task == "multi")]
+def select_images(snapshot: CatalogSnapshot, task: Task, names: Sequence[str]) -> list[ImageRow]:
+    """Return the accepted images that a version of the categories `names` contains.
+
+    Single-label tasks leave out images without a label or of other categories. Multi-label tasks keep them: labels that are not
+    in `names` are removed.
+    """
+    accepted = [image for image in snapshot.images if image.status == "accepted"]
+    if task == "single":
+        return [image for image in accepted if image.label in names]
+    labels = [LABEL_SEPARATOR.join(label for label in image.label.split(LABEL_SEPARATOR) if label in names) for image in accepted]
+    return [replace(image, label=label) for image, label in zip(accepted, labels, strict=True)]
+
+
+def count_left_out(images: Sequence[ImageRow], names: Sequence[str], kept: Sequence[str]) -> dict[str, int]:
+    """Count the images of each of the categories `names` that a version of the categories `kept` leaves out."""
+    counts = {name: 0 for name in names if name not in kept}
+    for image in images:
+        for label in image.label.split(LABEL_SEPARATOR):
+            if label in counts:
+                counts[label] += 1
+    return counts
 
 
 def check_categories(snapshot: CatalogSnapshot, names: Sequence[str], task: Task) -> None:
@@ -104,10 +142,10 @@ def check_categories(snapshot: CatalogSnapshot, names: Sequence[str], task: Task
         )
 
 
-def check_group_counts(groups: Sequence[SplitGroup], names: Sequence[str], unlabeled: int) -> None:
+def check_group_counts(groups: Sequence[SplitGroup], names: Sequence[str], unlabeled: int, left_out: Sequence[str]) -> None:
     """Check that every category has enough groups for each split to have one.
 
-    `unlabeled`: accepted images without a label, which the hint mentions.
+    `unlabeled`: accepted images without a label, and `left_out`: categories that are left out already; the hint mentions both.
 
     Raises:
         FototecaError: a category has fewer than `MIN_GROUPS` groups.
@@ -122,10 +160,11 @@ def check_group_counts(groups: Sequence[SplitGroup], names: Sequence[str], unlab
         counts = ", ".join(
             f"{name} has {num_images[name]}" + f" in {num_groups[name]} groups" * (num_images[name] > 0) for name in few
         )
+        options = "".join(f" --leave-out {shlex.quote(name)}" for name in (*left_out, *few))
+        without = f"freeze without it: fototeca curate freeze{options}" if len(few) < len(names) else "remove the category"
         raise FototecaError(
             f"too few accepted images to split: {counts}",
-            f"each category needs {MIN_GROUPS} or more that are not near-duplicates: collect more{label_hint},"
-            " or remove the category",
+            f"each category needs {MIN_GROUPS} or more that are not near-duplicates: collect more{label_hint}, or {without}",
         )
 
 

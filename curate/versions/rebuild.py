@@ -40,7 +40,7 @@ def rebuild_version(workspace: Workspace, version: str, output: Path | None = No
             f"{metadata['version']} cannot be rebuilt: {known}, of {metadata['rows']} in it",
             "a recovered catalog is younger than its versions; to check the CSV itself: fototeca curate verify",
         )
-    image_ids = [image.image_id for image in select_images(snapshot, metadata["task"])]
+    image_ids = [image.image_id for image in select_images(snapshot, metadata["task"], metadata["categories"])]
     stored = read_stored_splits(workspace, metadata, image_ids)
     plan = plan_rows(snapshot, metadata["task"], metadata["categories"], earlier, metadata["ratios"], metadata["seed"], stored)
     content = manifest_bytes(plan.rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,8 @@ def _read_image(workspace: Workspace, path: Path) -> ImageRow | None:
     except DecodeError:
         return None
     properties = (info.format, info.width, info.height, info.mode, len(data), phash(grey))
-    return ImageRow(path.stem, workspace.relative(path), *properties)
+    row = ImageRow(path.stem, workspace.relative(path), *properties)
+    return replace(row, background=info.background, frame=info.frame, normalized=",".join(info.normalized))
 
 
 def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], counts: _Counts) -> None:
@@ -106,7 +107,7 @@ def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], counts:
             continue
         if catalog.images.get(decision.image_id) is None:
             counts.unknown += 1
-        elif decision.time < newest.get(decision.image_id, ""):
+        elif decision.action != "apart" and decision.time < newest.get(decision.image_id, ""):
             counts.older += 1
         else:
             written = catalog.decisions.add(

@@ -1,10 +1,10 @@
 """Move groups between splits so that the categories come closer to their ratios.
 
 Categories that share groups form a component, and components are independent. In a component, groups with the same images per
-category are interchangeable, so the unknowns are the numbers of groups of each kind in each split. A component with few kinds
-is solved exactly as a mixed-integer linear program (`scipy.optimize.milp`, HiGHS); one with many kinds by tabu search (Glover,
-"Tabu Search - Part I", ORSA Journal on Computing 1989). Both are deterministic for a
-seed. With 1,000 images of 300 categories, three labels each, the exact solver improves nothing in 30 s, the search takes 2 s.
+category and the same allowed splits are interchangeable, so the unknowns are the numbers of groups of each kind in each split.
+A component with few kinds is solved exactly as a mixed-integer linear program (`scipy.optimize.milp`, HiGHS); one with many
+kinds by tabu search (Glover, "Tabu Search - Part I", ORSA Journal on Computing 1989). Both are deterministic for a seed. With
+1,000 images of 300 categories, three labels each, the exact solver improves nothing in 30 s, the search takes 2 s.
 """
 
 from __future__ import annotations
@@ -55,6 +55,10 @@ class Group(Protocol):
     def labels(self) -> Labels:
         """Images per category."""
 
+    @property
+    def allowed(self) -> tuple[SplitName, ...]:
+        """Splits that it may be assigned to."""
+
 
 class SplitCost:
     """Images per category and split of one component, and the cost of their deviation from the ratios.
@@ -73,6 +77,8 @@ class SplitCost:
         """(N, M) category of each entry of a group."""
         self.amounts: Floats = np.zeros((len(free), width))
         """(N, M) images of that category in the group."""
+        self.barred = np.array([[split not in group.allowed for split in SPLITS] for group in free])
+        """(N, 3) True where a group may not be assigned to a split."""
         for row, group in enumerate(free):
             for column, (label, count) in enumerate(group.labels):
                 self.labels[row, column], self.amounts[row, column] = index[label], count
@@ -135,10 +141,10 @@ def optimize_splits(
         start = np.array([SPLITS.index(splits[group.group_id]) for group in component])
         if cost.total_cost(start) < _EPSILON:
             continue
-        kinds: dict[Labels, list[int]] = defaultdict(list)
+        kinds: dict[tuple[Labels, tuple[SplitName, ...]], list[int]] = defaultdict(list)
         for number, group in enumerate(component):
-            kinds[group.labels].append(number)
-        exact = solve_exactly(cost, [kinds[labels] for labels in sorted(kinds)], start) if len(kinds) <= MAX_KINDS else None
+            kinds[group.labels, group.allowed].append(number)
+        exact = solve_exactly(cost, [kinds[kind] for kind in sorted(kinds)], start) if len(kinds) <= MAX_KINDS else None
         found = tabu_search(cost, start, seed) if exact is None else exact
         if cost.total_cost(found) < cost.total_cost(start) - _EPSILON:
             splits.update((group.group_id, SPLITS[split]) for group, split in zip(component, found.tolist(), strict=True))
@@ -175,6 +181,7 @@ def solve_exactly(cost: SplitCost, kinds: Sequence[Sequence[int]], start: Intege
     images = np.kron(np.eye(parts), amounts[:, :-1].T)
     held, wanted, slack, empty = (values[:-1].T.ravel() for values in (cost.held, cost.wanted, cost.slack, cost.empty))
     sizes = np.array([len(members) for members in kinds])
+    most = np.where(cost.barred[[members[0] for members in kinds]], 0, sizes[:, None]).T.ravel()
     before = np.array([np.bincount(start[list(members)], minlength=parts) for members in kinds]).T.ravel()
     one, none, unmoved = np.eye(cells), np.zeros((cells, cells)), np.zeros((cells, parts * count))
     identity, zeros = np.eye(parts * count), np.zeros((parts * count, 2 * cells))
@@ -182,7 +189,7 @@ def solve_exactly(cost: SplitCost, kinds: Sequence[Sequence[int]], start: Intege
     result = milp(
         np.concatenate([np.zeros(parts * count), np.ones(cells), empty, np.full(parts * count, MOVE_COST)]),
         integrality=np.repeat([1, 0], [parts * count, 2 * cells + parts * count]),
-        bounds=Bounds(0, np.concatenate([np.tile(sizes, parts), np.full(2 * cells + parts * count, np.inf)])),
+        bounds=Bounds(0, np.concatenate([most, np.full(2 * cells + parts * count, np.inf)])),
         constraints=[
             LinearConstraint(placed, sizes, sizes),
             LinearConstraint(np.hstack([images, -one, none, unmoved]), ub=wanted + slack - held),
@@ -232,7 +239,7 @@ def tabu_search(cost: SplitCost, start: Integers, seed: int) -> Integers:
         idle += 1
         groups = members[chance.choice(deviating)]
         gains = _gains(cost, counts, table, groups, assignment[groups])
-        gains[(barred[groups] >= step) & (total - gains >= lowest - _EPSILON)] = -np.inf
+        gains[cost.barred[groups] | ((barred[groups] >= step) & (total - gains >= lowest - _EPSILON))] = -np.inf
         row, target = np.unravel_index(gains.argmax(), gains.shape)
         if gains[row, target] == -np.inf:
             continue

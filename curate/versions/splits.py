@@ -25,19 +25,30 @@ PRECEDENCE: tuple[SplitName, ...] = ("test", "val", "train")
 
 @dataclass(frozen=True)
 class SplitGroup:
-    """Images that must share a split. `pinned`: their split in an earlier version."""
+    """Images that must share a split. `pinned`: their split in an earlier version. `allowed`: splits they may be assigned to."""
 
     group_id: str
     size: int
     labels: tuple[tuple[str, int], ...]
     """Images per category, categories sorted."""
     pinned: SplitName | None = None
+    allowed: tuple[SplitName, ...] = SPLITS
+
+    @property
+    def fixed(self) -> SplitName | None:
+        """The only split that it may have, if there is only one."""
+        return self.pinned or (self.allowed[0] if len(self.allowed) == 1 else None)
 
 
-def make_split_group(group_id: str, labels: Sequence[Sequence[str]], pinned: SplitName | None = None) -> SplitGroup:
+def make_split_group(
+    group_id: str,
+    labels: Sequence[Sequence[str]],
+    pinned: SplitName | None = None,
+    allowed: tuple[SplitName, ...] = SPLITS,
+) -> SplitGroup:
     """Return the group of images with these labels, one sequence per image."""
     counts = Counter(label for image in labels for label in image)
-    return SplitGroup(group_id, len(labels), tuple(sorted(counts.items())), pinned)
+    return SplitGroup(group_id, len(labels), tuple(sorted(counts.items())), pinned, allowed)
 
 
 def merge_splits(splits: Iterable[SplitName]) -> SplitName | None:
@@ -51,8 +62,8 @@ def assign_splits(groups: Sequence[SplitGroup], ratios: Sequence[float], seed: i
 
     The result depends on the groups, the ratios and the seed, not on the order of the groups.
     """
-    splits: dict[str, SplitName] = {group.group_id: group.pinned for group in groups if group.pinned}
-    free = sorted((group for group in groups if not group.pinned), key=lambda group: _shuffle_key(seed, group.group_id))
+    splits: dict[str, SplitName] = {group.group_id: group.fixed for group in groups if group.fixed}
+    free = sorted((group for group in groups if not group.fixed), key=lambda group: _shuffle_key(seed, group.group_id))
     needs = _count_needs(groups, ratios)
     members: dict[str, list[SplitGroup]] = defaultdict(list)
     for group in free:
@@ -73,22 +84,23 @@ def _shuffle_key(seed: int, group_id: str) -> bytes:
 
 
 def _count_needs(groups: Sequence[SplitGroup], ratios: Sequence[float]) -> dict[str, list[float]]:
-    """Return the images still wanted per label and split after the pinned groups; the label "" counts all images."""
+    """Return the images still wanted per label and split after the groups with a fixed split; the label "" counts all images."""
     needs: dict[str, list[float]] = defaultdict(lambda: [0.0] * len(SPLITS))
     for group in groups:
         for label, count in (*group.labels, ("", group.size)):
             wanted = needs[label]
             for index, ratio in enumerate(ratios):
                 wanted[index] += ratio * count
-            if group.pinned:
-                wanted[SPLITS.index(group.pinned)] -= count
+            if group.fixed:
+                wanted[SPLITS.index(group.fixed)] -= count
     return needs
 
 
 def _place(group: SplitGroup, label: str, needs: dict[str, list[float]]) -> SplitName:
     """Return the split that needs most images of `label` (on a tie, most images), and subtract the group from the needs."""
     wanted, overall = needs[label], needs[""]
-    best = max(range(len(SPLITS)), key=lambda index: (round(wanted[index], 9), overall[index]))
+    allowed = [SPLITS.index(split) for split in group.allowed]
+    best = max(allowed, key=lambda index: (round(wanted[index], 9), overall[index]))
     for name, count in (*group.labels, ("", group.size)):
         needs[name][best] -= count
     return SPLITS[best]
@@ -122,11 +134,17 @@ def _explain(members: Sequence[tuple[SplitGroup, int]], counts: Mapping[SplitNam
     if all(abs(counts[split] - ratio * total) < 1 for split, ratio in zip(SPLITS, ratios, strict=True)):
         return f"only {total} images: one is {100 / total:.1f} points"
     pinned: Counter[SplitName] = Counter()
+    of_sources: Counter[SplitName] = Counter()
     for group, count in members:
         if group.pinned:
             pinned[group.pinned] += count
-    if any(pinned[split] > (ratio + TOLERANCE) * total for split, ratio in zip(SPLITS, ratios, strict=True)):
+        elif group.fixed:
+            of_sources[group.fixed] += count
+    limits = {split: (ratio + TOLERANCE) * total for split, ratio in zip(SPLITS, ratios, strict=True)}
+    if any(pinned[split] > limits[split] for split in SPLITS):
         return "images keep the split that they had in earlier versions"
+    if any(pinned[split] + of_sources[split] > limits[split] for split in SPLITS):
+        return "images keep the split of their source"
     largest = max(count for _, count in members)
     shared = any(len(group.labels) > 1 for group, _ in members)
     whole = f"groups stay whole, the largest has {largest} of {total} images" + (", and images share labels" if shared else "")

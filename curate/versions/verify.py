@@ -68,6 +68,8 @@ def _check_metadata(manifest: Manifest, metadata: dict[str, Any], earlier: list[
             yield f"{document} states {name}: {metadata[name]}, the rows have {counted}"
     if metadata.get("row_splits", stored := encode_splits(manifest.rows)) != stored:
         yield f"{document} stores other splits (row_splits) than {manifest.version}.csv"
+    if len(manifest.source_splits) not in (0, len(manifest.rows)):
+        yield f"{document} states source_splits of {len(manifest.source_splits)} images, the CSV has {len(manifest.rows)}"
     parent = earlier[-1].version if earlier else None
     if manifest.parent != parent:
         yield f"{document} states parent: {manifest.parent}, the preceding version is {parent}"

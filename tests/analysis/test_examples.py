@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,8 +138,9 @@ def test_examples_have_maps_and_nearest_training_images(studied: tuple[Workspace
     assert all(len(example.nearest_training) == 3 and example.source == "folder" for example in shown)
     rows = list(csv.DictReader((tmp_path / "examples.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["kind"] for row in rows] == [kind for kind, chosen in kinds.items() for _ in chosen]
+    assert all(re.fullmatch(r"\w+/\d+\.jpg", example.file_name) for example in shown)
     for row, example in zip(rows, shown, strict=True):
-        names = ("image_id", "path", "label", "predicted", "source")
+        names = ("image_id", "file_name", "path", "label", "predicted", "source")
         assert [row[name] for name in names] == [getattr(example, name) for name in names]
         assert row["map"] == example.maps
         assert float(row["probability"]) == pytest.approx(example.confidence, abs=1e-6)

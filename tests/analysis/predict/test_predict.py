@@ -20,6 +20,7 @@ from PIL import Image
 from fototeca.analysis.cli_tables import prediction_table
 from fototeca.analysis.evaluation.calibration import NO_ERRORS
 from fototeca.analysis.evaluation.test_access_log import access_log_path, read_accesses
+from fototeca.analysis.file_names import read_file_names
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.predict import inputs as incoming
 from fototeca.analysis.predict.predict import predict_images, predict_paths
@@ -71,16 +72,21 @@ def test_duplicates_and_unreadable_files(studied: Studied, first_image: Callable
         predict_paths(workspace, runs[0], [str(tmp_path / "none.jpg")])
 
 
-def test_folders_are_searched_recursively(studied: Studied, tmp_path: Path) -> None:
-    """Image files are predicted in order; a folder without images is an error."""
+def test_folders_are_searched_recursively(studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Images are predicted in order and other files counted; a folder without images is an error that says what it has."""
     workspace, runs = studied
     (tmp_path / "in" / "deep").mkdir(parents=True)
-    for name in ("b.JPG", "c.jfif", "deep/a.jpg", "notes.txt"):
+    for name in ("b.JPG", "c.jfif", "d.jpg_large", "deep/a.jpg", "notes.txt", "deep/clip.mp4", ".DS_Store"):
         (tmp_path / "in" / name).write_bytes(jpeg(1))
     facts = predict_paths(workspace, runs[0], [str(tmp_path / "in")])
-    assert [Path(fact.path).name for fact in facts] == ["b.JPG", "c.jfif", "a.jpg"]
+    assert [Path(fact.path).name for fact in facts] == ["b.JPG", "c.jfif", "d.jpg_large", "a.jpg"]
+    counted = [line for line in capsys.readouterr().err.splitlines() if "passed over" in line]
+    assert counted == [
+        f"fototeca: passed over: 1 {text}" for text in ("data: notes.txt", "junk: .DS_Store", "video: deep/clip.mp4")
+    ]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FototecaError, match="contains no images"):
+    (tmp_path / "empty" / "clip.MP4").write_bytes(b"x")
+    with pytest.raises(FototecaError, match="contains no images; it has 1 MP4"):
         predict_paths(workspace, runs[0], [str(tmp_path / "empty")])
 
 
@@ -264,7 +270,8 @@ def test_identical_file_takes_precedence(copied: Studied, tmp_path: Path) -> Non
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("fototeca.analysis.predict.predict.find_known_duplicates", lambda *_, found=found: found)
             (fact,) = predict_paths(workspace, runs[0], [str(asked)])
-        assert fact.near_duplicate == NearDuplicate(row.image_id, "test", 0)
+            file_name = read_file_names(workspace)[row.image_id]
+            assert fact.near_duplicate == NearDuplicate(row.image_id, "test", 0, file_name)
     assert [look.n for look in read_accesses(workspace, "v001")] == [1, 1]
 
 

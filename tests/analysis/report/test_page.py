@@ -203,6 +203,7 @@ def test_cards_have_map_and_neighbors(reports: tuple[Workspace, dict[str, Path]]
     card = page.split('class="tiles cards"')[1].split("</li>")[0]
     assert card.count("<img") == 2 + 3
     assert "Map by grad-cam" in card
+    assert re.search(r"<span>\w+/\d+\.jpg</span>|>\s*\w+/\d+\.jpg\s*<", card), "the original file name"
     assert card.count("One of the nearest training images") == 3
     texts = Texts.load("en")
     assert all(texts(f"{name}.title") in page for name in ("model_card", "datasheet", "ensemble_gains", "errors"))

@@ -69,7 +69,7 @@ def photos(folder: Path) -> Path:
     for number, name in enumerate(("fox", "dog")):
         (folder / name).mkdir(parents=True)
         (folder / name / "a.jpg").write_bytes(jpeg(number))
-    (folder / "fox" / "b.heic").write_bytes(b"x")
+    (folder / "fox" / "b.mp4").write_bytes(b"x")
     (folder / "fox" / "notes").write_bytes(b"x")
     return folder
 
@@ -77,7 +77,7 @@ def photos(folder: Path) -> Path:
 def zipped(folder: Path) -> Path:
     """Return the folder as a zip file."""
     with zipfile.ZipFile(folder.with_suffix(".zip"), "w") as archive:
-        for file in folder.rglob("*"):
+        for file in sorted(folder.rglob("*")):
             archive.write(file, file.relative_to(folder))
     return folder.with_suffix(".zip")
 
@@ -109,8 +109,44 @@ def test_ignored_files_are_counted_by_suffix(
 ) -> None:
     """The summary has a line for each kind of file that is no image, with its names."""
     run(small, "collect", "folder", photos(tmp_path / "photos"), "--label-from-folder")
-    assert "\n  passed over: 1 heic: " in (stdout := capsys.readouterr().out)
-    assert "\n  passed over: 1 no-ending: " in stdout
+    assert "\n  passed over: 1 video: fox/b.mp4\n" in (stdout := capsys.readouterr().out)
+    assert "\n  passed over: 1 not-an-image: fox/notes\n" in stdout
+
+
+def test_archives_go_by_their_bytes_too(small: Workspace, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As browsers save them."""
+    folder = photos(tmp_path / "photos")
+    for pack, name in ((zipped, "photos.zip?dl=1"), (tarred, "download")):
+        path = pack(folder).rename(tmp_path / name)
+        assert run(small, "collect", "folder", path, "--label-from-folder") == 0
+        assert capsys.readouterr().out.startswith("2 candidates")
+
+
+def test_excluded_files_are_counted(small: Workspace, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a folder and in an archive alike; a pattern that matches nothing is named."""
+    folder = photos(tmp_path / "photos")
+    for path in (folder, zipped(folder)):
+        run(
+            small, "collect", "folder", path, "--category", "fox", "--exclude", "dog/", "--exclude", "*.mp4", "--exclude", "*.gif"
+        )
+        captured = capsys.readouterr()
+        assert captured.out.startswith("1 candidates")
+        assert "\n  passed over: 2 excluded: dog/a.jpg, fox/b.mp4\n" in captured.out
+        assert "fototeca: --exclude *.gif matched no file\n" in captured.err
+
+
+def test_folder_without_images_tells_what_it_has(
+    small: Workspace, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder, an archive and a single file that is no image."""
+    (tmp_path / "in").mkdir()
+    for name in ("a.psd", "b.PSD", "clip.mp4", "Thumbs.db"):
+        (tmp_path / "in" / name).write_bytes(b"8BPS")
+    for path, contents in ((tmp_path / "in", "2 psd, 1 mp4"), (zipped(tmp_path / "in"), "2 psd, 1 mp4")):
+        assert run(small, "collect", "folder", path) == 2
+        assert f"has no images; it has {contents}; see docs/not-taken.md for " in capsys.readouterr().err
+    assert run(small, "collect", "folder", tmp_path / "in" / "clip.mp4") == 2
+    assert "clip.mp4 has no images; it has 1 mp4; see docs/not-taken.md for video" in capsys.readouterr().err
 
 
 def test_stale_extracted_folders_are_removed(small: Workspace, run: Run, tmp_path: Path) -> None:
@@ -129,8 +165,8 @@ def test_stale_extracted_folders_are_removed(small: Workspace, run: Run, tmp_pat
 
 
 def test_failed_archive_leaves_no_extracted_files(run: Run, tmp_path: Path) -> None:
-    """An unknown category is exit code 2, and the extracted images are removed."""
-    workspace = create_workspace(tmp_path / "w", ["fox"], target=1)
+    """Folders that name no category are exit code 2, and the extracted images are removed."""
+    workspace = create_workspace(tmp_path / "w", ["cow"], target=1)
     assert run(workspace, "collect", "folder", zipped(photos(tmp_path / "photos")), "--label-from-folder") == 2
     assert not list(workspace.data.rglob("*.jpg"))
 

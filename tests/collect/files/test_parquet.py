@@ -10,18 +10,23 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from fototeca.collect.catalog import Catalog
 from fototeca.collect.files.archives import unpack
 from fototeca.collect.files.class_mapping import find_class_folders
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs.import_dataset import import_dataset
 from fototeca.core.errors import FototecaError
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 from tests.collect.hub_server import Hubs
 from tests.servers import jpeg
@@ -49,7 +54,7 @@ def images(count: int, paths: Sequence[str | None] | None = None) -> list[dict[s
 def unpacked(tmp_path: Path, data: bytes) -> dict[str, bytes]:
     """Return the files that extracting writes, inside and outside the target folder."""
     (tmp_path / "in.parquet").write_bytes(data)
-    unpack(tmp_path / "in.parquet", tmp_path / "out" / "folder")
+    unpack(tmp_path / "in.parquet", tmp_path / "out" / "folder", PassedOver())
     files = {path.relative_to(tmp_path / "out").as_posix(): path for path in (tmp_path / "out").rglob("*") if path.is_file()}
     return {name.removeprefix("folder/"): path.read_bytes() for name, path in files.items()}
 
@@ -164,15 +169,32 @@ def test_memory_is_bounded_by_a_row_group(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"image": rows}), file, row_group_size=20, compression="none")
     code = (
         "import re, sys; from pathlib import Path; from fototeca.collect.files.parquet import read_parquet_images\n"
+        "from fototeca.core.passed_over import PassedOver\n"
         "import pyarrow.parquet\n"
         "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
-        "before = peak(); count = sum(1 for _ in read_parquet_images(Path(sys.argv[1]), 10**9))\n"
+        "before = peak(); count = sum(1 for _ in read_parquet_images(Path(sys.argv[1]), 10**9, PassedOver()))\n"
         "print(count, (peak() - before) // 1000)"
     )
     done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, timeout=120, check=True)
     count, megabytes = map(int, done.stdout.split())
     assert count == 300
     assert megabytes < 100
+
+
+@settings(max_examples=20)
+@given(st.lists(st.sampled_from(["image", "empty", "url", "none"]), min_size=1, max_size=6))
+def test_every_row_is_taken_or_counted(kinds: list[str]) -> None:
+    """Rows without bytes are named by their number."""
+    values = {"image": {"bytes": jpeg(1), "path": "a.jpg"}, "empty": {"bytes": b"", "path": "b.jpg"}, "none": None}
+    column = [values.get(kind, {"bytes": None, "path": "https://a.org/1.jpg"}) for kind in ["image", *kinds]]
+    with TemporaryDirectory() as name:
+        path = Path(name) / "in.parquet"
+        path.write_bytes(file_of({"image": column}))
+        unpack(path, folder := Path(name) / "out", passed_over := PassedOver())
+        counts = {count.reason: count.count for count in passed_over.counts()}
+        assert sum(file.is_file() for file in folder.rglob("*")) == 1 + kinds.count("image")
+    expected = {"row-without-image": kinds.count("url") + kinds.count("none"), "empty": kinds.count("empty")}
+    assert counts == {reason: count for reason, count in expected.items() if count}
 
 
 def test_missing_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +234,7 @@ def test_parquet_dataset_is_proposed_confirmed_and_collected(workspace: Workspac
     """With the hub's real client: labels become categories, and an interrupted download resumes."""
     hubs.half = 1
     with pytest.raises(FototecaError, match="confirm it with --map") as stop:
-        import_dataset(workspace, "huggingface", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "huggingface", "alice/pets", FolderOptions(), LOCAL)
     proposal = Path(stop.value.hint.rpartition("--map ")[2])
     assert {line.partition("  #")[0] for line in proposal.read_text().splitlines() if line.startswith('"')} == {
         '"assets" = ""',
@@ -220,7 +242,7 @@ def test_parquet_dataset_is_proposed_confirmed_and_collected(workspace: Workspac
         '"data/dog" = "dog"',
     }
     assert not list(proposal.with_suffix("").rglob("*.parquet"))
-    import_dataset(workspace, "huggingface", "alice/pets", proposal, LOCAL)
+    import_dataset(workspace, "huggingface", "alice/pets", FolderOptions(mapping=proposal), LOCAL)
     with Catalog.open(workspace) as catalog:
         images = catalog.images.all()
         places = [place for image in images for place in catalog.provenance.of_image(image.image_id)]

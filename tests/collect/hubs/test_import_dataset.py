@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from fototeca.collect.catalog import Catalog
-from fototeca.collect.files import archives
+from fototeca.collect.files import extraction
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs import DatasetInfo, get_hub
 from fototeca.collect.hubs.discover import discover
-from fototeca.collect.hubs.import_dataset import _original, import_dataset
+from fototeca.collect.hubs.import_dataset import dataset_scope, import_dataset
 from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import EXIT_OUTSIDE, EXIT_SHORT, FototecaError
 from fototeca.core.workspace import Workspace
@@ -35,14 +36,14 @@ LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5.0)
 def propose(workspace: Workspace, hub: str, ref: str = "") -> Path:
     """Run the command without --map; the proposal that it writes."""
     with pytest.raises(FototecaError, match="confirm it with --map") as stop:
-        import_dataset(workspace, hub, ref or REFS[hub], None, LOCAL)
+        import_dataset(workspace, hub, ref or REFS[hub], FolderOptions(), LOCAL)
     assert stop.value.exit_code == EXIT_SHORT
     return Path(stop.value.hint.rpartition("--map ")[2])
 
 
 def confirm(workspace: Workspace, hub: str) -> None:
     """Run the command with the proposal as it is."""
-    import_dataset(workspace, hub, REFS[hub], propose(workspace, hub), LOCAL)
+    import_dataset(workspace, hub, REFS[hub], FolderOptions(mapping=propose(workspace, hub)), LOCAL)
 
 
 def test_client_that_calls_exit_is_an_error(workspace: Workspace, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +74,7 @@ def test_dataset_is_proposed_confirmed_and_imported(workspace: Workspace, site: 
     assert tomllib.loads(file.read_text())["map"] == {"Cats": "cat", "birds": "", "n02084071-dog": "dog"}
     assert '"Cats" = "cat"  # 2 images' in file.read_text()
     num_requests = len(site.requests)
-    summary = import_dataset(workspace, hub, REFS[hub], file, LOCAL)
+    summary = import_dataset(workspace, hub, REFS[hub], FolderOptions(mapping=file), LOCAL)
     assert summary.accepted == 3
     assert len(site.requests) == num_requests, "no file is downloaded again"
     with Catalog.open(workspace) as catalog:
@@ -84,7 +85,24 @@ def test_dataset_is_proposed_confirmed_and_imported(workspace: Workspace, site: 
         (hub, "CC0-1.0" if hub == "kaggle" else "CC-BY-4.0", True)
     }
     assert all(place.page_url.startswith("http") and "lic" in place.author for place in places)
-    assert import_dataset(workspace, hub, REFS[hub], file, LOCAL).accepted == 0
+    assert import_dataset(workspace, hub, REFS[hub], FolderOptions(mapping=file), LOCAL).accepted == 0
+
+
+def test_passed_over_files_are_counted_after_the_mapping(workspace: Workspace, hubs: Hubs) -> None:
+    """The counts of the download and of its archive are kept until the mapping is confirmed; names are the archive's."""
+    images = {f"pets/cat/{name}": jpeg(number) for number, name in enumerate(("1.jpg", "what?.jpg", "3.jpg_large"))}
+    hubs.archive = zipped({**images, "pets/clip.mp4": b"x", "pets/cat/Thumbs.db": b"x", "pets/labels.csv": b"1,2"})
+    file = propose(workspace, "zenodo")
+    for _ in range(2):
+        summary = import_dataset(workspace, "zenodo", REFS["zenodo"], FolderOptions(mapping=file), LOCAL)
+        assert {count.text() for count in summary.passed_over} >= {
+            "1 video: pets/clip.mp4",
+            "1 junk: pets/cat/Thumbs.db",
+            "1 table: pets/pets/labels.csv",
+        }
+    with Catalog.open(workspace) as catalog:
+        names = set(catalog.provenance.file_names().values())
+    assert names == {"pets/pets/cat/1.jpg", "pets/pets/cat/what?.jpg", "pets/pets/cat/3.jpg_large"}
 
 
 @pytest.mark.parametrize(
@@ -120,12 +138,30 @@ def test_augmented_copies_share_their_original(workspace: Workspace, hubs: Hubs)
     confirm(workspace, "roboflow")
     with Catalog.open(workspace) as catalog:
         originals = [place.original for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id)]
-        assert sorted(originals) == [
-            f"roboflow/alice/pets/{name}" for name in ("cat/a_jpg", "cat/a_jpg", "cat/b_jpg", "dog/a_jpg")
-        ]
+        assert sorted(originals) == [f"roboflow/alice/pets/{name}" for name in ("cat/a", "cat/a", "cat/b", "dog/a")]
         units = find_split_groups(read_snapshot(catalog))
     assert len(units) == 4
     assert len(set(units.values())) == 3
+
+
+@pytest.mark.parametrize("hub", ["kaggle", "zenodo", "roboflow"])
+def test_splits_and_groups_of_a_dataset(workspace: Workspace, hubs: Hubs, hub: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The splits are offered, and kept on request in the same download; groups are those of this dataset."""
+    names = ["train/cat/p1_a.jpg", "train/cat/p1_b.jpg", "valid/dog/p2_a.jpg", "test/cat/p2_b.jpg", "test/birds/p3_a.jpg"]
+    hubs.archive = zipped({name: jpeg(20 + number) for number, name in enumerate(names)})
+    file = propose(workspace, hub)
+    import_dataset(workspace, hub, REFS[hub], FolderOptions(mapping=file), LOCAL)
+    line = "the dataset brings its own splits: 2 train, 1 val, 1 test"
+    assert f"{line}; they are not used; --keep-splits keeps them" in capfd.readouterr().err
+    use = FolderOptions(mapping=file, keep_splits=True, group_by=r"/(p\d)_")
+    import_dataset(workspace, hub, REFS[hub], use, LOCAL)
+    assert f"{line}; they apply at the next freeze" in capfd.readouterr().err
+    with Catalog.open(workspace) as catalog:
+        places = [place for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id)]
+    assert sorted(place.split for place in places) == ["test", "train", "train", "val"]
+    groups = {place.split_group for place in places}
+    assert len(groups) == 2
+    assert all(group.startswith(f"{hub}/") and group.endswith(("/p1", "/p2")) for group in groups)
 
 
 @pytest.mark.parametrize(
@@ -141,24 +177,24 @@ def test_augmented_copies_share_their_original(workspace: Workspace, hubs: Hubs)
 def test_versions_of_a_dataset_share_their_originals(ref: str, version: str) -> None:
     """For every form of the reference; other hubs' datasets do not."""
     facts = DatasetInfo("roboflow", ref, "Pets", "", "", version)
-    assert _original(facts, "cat", "a_jpg.rf.0a1.jpg") == "roboflow/alice/pets/cat/a_jpg"
-    assert _original(replace(facts, hub="kaggle"), "cat", "a_jpg.rf.0a1.jpg") == "kaggle/alice/pets/cat/a_jpg"
+    assert dataset_scope(facts) == "roboflow/alice/pets"
+    assert dataset_scope(replace(facts, hub="kaggle")) == "kaggle/alice/pets"
 
 
 def test_full_disk_while_unpacking_keeps_the_archive(
     workspace: Workspace, hubs: Hubs, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With space again the archive is not downloaded another time."""
-    whole = archives.atomic_write
+    whole = extraction.atomic_write
 
     def full(path: Path) -> object:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(archives, "atomic_write", full)
+    monkeypatch.setattr(extraction, "atomic_write", full)
     with pytest.raises(FototecaError, match="cannot be unpacked: No space left on device; free some space") as stop:
-        import_dataset(workspace, "zenodo", "1234", None, LOCAL)
+        import_dataset(workspace, "zenodo", "1234", FolderOptions(), LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
-    monkeypatch.setattr(archives, "atomic_write", whole)
+    monkeypatch.setattr(extraction, "atomic_write", whole)
     confirm(workspace, "zenodo")
     assert sum(request.path == "/files/archive.zip" for request in site.requests) == 1
 
@@ -168,7 +204,7 @@ def test_edited_mapping_is_kept_and_used(workspace: Workspace, capsys: pytest.Ca
     file = propose(workspace, "zenodo")
     file.write_text('[map]\n"birds" = "dog"\n"Cats" = ""\n')
     assert propose(workspace, "zenodo") == file
-    assert import_dataset(workspace, "zenodo", "1234", file, LOCAL).accepted == 1
+    assert import_dataset(workspace, "zenodo", "1234", FolderOptions(mapping=file), LOCAL).accepted == 1
     assert "'n02084071-dog'" in capsys.readouterr().err
 
 
@@ -189,7 +225,7 @@ def test_invalid_mapping_is_one_line(workspace: Workspace, content: str, message
     file = workspace.root / "my.toml"
     file.write_text(content)
     with pytest.raises(FototecaError, match=message):
-        import_dataset(workspace, "zenodo", "1234", file, LOCAL)
+        import_dataset(workspace, "zenodo", "1234", FolderOptions(mapping=file), LOCAL)
 
 
 def test_figshare_files_are_read_page_by_page(workspace: Workspace, site: Site) -> None:
@@ -205,14 +241,14 @@ def test_repeated_page_of_files_is_an_error(workspace: Workspace, hubs: Hubs) ->
     row = {"id": 1, "name": "1.jpg", "download_url": "http://127.0.0.1/", "size": 1}
     hubs.instead["/figshare/5678/versions/3/files"] = json_response([row] * 100)
     with pytest.raises(FototecaError, match="a page of files repeats an earlier one"):
-        import_dataset(workspace, "figshare", "5678", None, LOCAL)
+        import_dataset(workspace, "figshare", "5678", FolderOptions(), LOCAL)
 
 
 def test_restricted_zenodo_record_is_an_error(workspace: Workspace, hubs: Hubs) -> None:
     """Zenodo shows restricted records without their files."""
     hubs.instead["/zenodo/1234"] = json_response({"id": 1234, "metadata": {"access_right": "restricted"}})
     with pytest.raises(FototecaError, match="record 1234 of zenodo is restricted"):
-        import_dataset(workspace, "zenodo", "1234", None, LOCAL)
+        import_dataset(workspace, "zenodo", "1234", FolderOptions(), LOCAL)
 
 
 def test_kaggle_archive_without_redirect_is_saved(workspace: Workspace, hubs: Hubs) -> None:
@@ -238,7 +274,7 @@ def test_failed_mendeley_list_is_an_error(workspace: Workspace, hubs: Hubs, site
     """It does not fall back to the zip, which has no checksums."""
     hubs.instead["/mendeley/datasets/abcdefghij/files"] = json_response({}, 404)
     with pytest.raises(FototecaError, match="mendeley request failed: http-404"):
-        import_dataset(workspace, "mendeley", "abcdefghij", None, LOCAL)
+        import_dataset(workspace, "mendeley", "abcdefghij", FolderOptions(), LOCAL)
     assert not any(request.path.startswith("/mendeley/zip/") for request in site.requests)
 
 
@@ -257,7 +293,7 @@ def test_versions_do_not_mix(workspace: Workspace, hub: str) -> None:
     place = proposed.with_suffix("")
     (place / "old" / "cat").mkdir(parents=True)
     (place / "old" / "cat" / "9.jpg").write_bytes(jpeg(9))
-    assert import_dataset(workspace, hub, REFS[hub], proposed, LOCAL).candidates == 3
+    assert import_dataset(workspace, hub, REFS[hub], FolderOptions(mapping=proposed), LOCAL).candidates == 3
 
 
 def test_roboflow_export_is_polled(workspace: Workspace, hubs: Hubs) -> None:
@@ -273,14 +309,14 @@ def test_detection_project_is_refused(workspace: Workspace, hubs: Hubs) -> None:
         {"project": {"type": "object-detection"}, "versions": [{"id": "alice/pets/1"}]}
     )
     with pytest.raises(FototecaError, match="choose a classification project"):
-        import_dataset(workspace, "roboflow", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "roboflow", "alice/pets", FolderOptions(), LOCAL)
 
 
 def test_dataset_without_images_suggests_its_parquet_copy(workspace: Workspace, hubs: Hubs) -> None:
     """A dataset made by a script has no image files."""
     hubs.files = {"pets.py": b"import this"}
-    with pytest.raises(FototecaError, match=r"it has: \.py") as stop:
-        import_dataset(workspace, "huggingface", "alice/pets", None, LOCAL)
+    with pytest.raises(FototecaError, match=r"it has: 1 py") as stop:
+        import_dataset(workspace, "huggingface", "alice/pets", FolderOptions(), LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
     assert "@refs/convert/parquet" in stop.value.hint
 
@@ -289,7 +325,7 @@ def test_names_outside_the_folder_are_refused(workspace: Workspace, hubs: Hubs) 
     """A name with `..` in a repository or a list of files."""
     hubs.files = {**IMAGES, "train/../../../../evil.jpg": jpeg(9)}
     with pytest.raises(FototecaError, match="lead out"):
-        import_dataset(workspace, "huggingface", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "huggingface", "alice/pets", FolderOptions(), LOCAL)
     hubs.files = {"train/Cats/1.jpg": jpeg(1), "train/dog/..\\..\\..\\evil.jpg": jpeg(9)}
     propose(workspace, "figshare")
     assert not list(workspace.root.parent.rglob("evil.jpg"))
@@ -312,7 +348,7 @@ def test_refusals_are_one_line(workspace: Workspace, hubs: Hubs, hub: str, statu
     """An exhausted quota, a server error and an unknown dataset: exit code 4, no keys."""
     hubs.instead[f"/{hub}"] = json_response({"code": status, "message": f"no {SECRET}"}, status, Retry_After="0")
     with pytest.raises(FototecaError, match=hub) as stop:
-        import_dataset(workspace, hub, REFS[hub], None, LOCAL)
+        import_dataset(workspace, hub, REFS[hub], FolderOptions(), LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
     assert "\n" not in str(stop.value)
     assert SECRET not in str(stop.value)
@@ -328,7 +364,7 @@ def test_changed_responses_are_one_line(workspace: Workspace, hubs: Hubs, hub: s
     """Missing fields, other types and HTML: exit code 4, never an empty dataset."""
     hubs.instead[f"/{hub}"] = answer
     with pytest.raises(FototecaError, match=hub) as stop:
-        import_dataset(workspace, hub, REFS[hub], None, LOCAL)
+        import_dataset(workspace, hub, REFS[hub], FolderOptions(), LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
     assert "\n" not in str(stop.value)
 
@@ -377,7 +413,7 @@ def test_every_field_may_be_missing_or_malformed(
                 continue
             shutil.rmtree(workspace.cache / "hubs", ignore_errors=True)
             with pytest.raises(FototecaError) as stop:
-                import_dataset(workspace, hub, REFS[hub], None, LOCAL)
+                import_dataset(workspace, hub, REFS[hub], FolderOptions(), LOCAL)
             assert stop.value.exit_code in (EXIT_SHORT, EXIT_OUTSIDE)
             assert "\n" not in str(stop.value)
 
@@ -396,11 +432,11 @@ def test_keys_are_not_stored_or_printed(workspace: Workspace, capfd: pytest.Capt
 def test_loopback_downloads_need_the_option(workspace: Workspace, hub: str) -> None:
     """Without --allow-loopback nothing is downloaded from a loopback address."""
     with pytest.raises(FototecaError, match=r"private-address|is not a public address"):
-        import_dataset(workspace, hub, REFS[hub], None, FetchOptions(min_side=32))
+        import_dataset(workspace, hub, REFS[hub], FolderOptions(), FetchOptions(min_side=32))
 
 
 def test_missing_client_package_names_the_extra(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clients are in the extra `hubs`."""
     monkeypatch.setitem(__import__("sys").modules, "roboflow.adapters", None)
     with pytest.raises(FototecaError, match=r"fototeca\[hubs\]"):
-        import_dataset(workspace, "roboflow", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "roboflow", "alice/pets", FolderOptions(), LOCAL)

@@ -18,14 +18,16 @@ from pathlib import Path
 
 import pytest
 
-from fototeca.collect.files import archives
+from fototeca.collect.files import archives, disk_space
 from fototeca.collect.files.archives import unpack
+from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.files.safe_names import safe_name
 from fototeca.collect.http.client import Downloader
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs.import_dataset import import_dataset
 from fototeca.collect.hubs.transfer import RemoteFile, download_files, select_files
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 from tests.collect.hub_server import ARCHIVE, IMAGES, Hubs, workspace_at, zipped
 from tests.servers import ReceivedRequest, Site, StubResponse, jpeg, serve
@@ -150,7 +152,7 @@ def test_failed_file_does_not_stop_the_others(site: Site, hubs: Hubs, tmp_path: 
 
 def test_full_disk_fails_before_the_download(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An archive needs its size twice."""
-    monkeypatch.setattr(archives, "free_disk_space", lambda folder: len(ARCHIVE) * 2 - 1)
+    monkeypatch.setattr(disk_space, "free_disk_space", lambda folder: len(ARCHIVE) * 2 - 1)
     with pytest.raises(FototecaError, match=r"the disk has .* available") as stop:
         get(site, tmp_path)
     assert stop.value.exit_code == EXIT_OUTSIDE
@@ -160,9 +162,12 @@ def test_full_disk_fails_before_the_download(site: Site, tmp_path: Path, monkeyp
 def test_only_images_and_archives_are_selected() -> None:
     """Hidden names and names outside the folder are skipped; no image or archive at all is an error."""
     names = ["a.JPG", "b/c.tar.gz", "d.csv", "../e.jpg", "/f.jpg", ".g.jpg", "C:\\h.jpg", "i.svg", "j/../k.jpg"]
-    assert [file.name for file in select_files("zenodo", [RemoteFile("", name) for name in names])] == ["a.JPG", "b/c.tar.gz"]
-    with pytest.raises(FototecaError, match=r"it has: \.csv, no ending"):
-        select_files("zenodo", [RemoteFile("", "a.csv"), RemoteFile("", "README")])
+    selected = select_files("zenodo", [RemoteFile("", name) for name in names], passed_over := PassedOver())
+    assert [file.name for file in selected] == ["a.JPG", "b/c.tar.gz"]
+    counts = {count.reason: count.count for count in passed_over.counts()}
+    assert counts == {"unsafe-name": 4, "table": 1, "junk": 1, "not-an-image": 1}
+    with pytest.raises(FototecaError, match=r"it has: 1 without ending, 1 csv"):
+        select_files("zenodo", [RemoteFile("", "a.csv"), RemoteFile("", "README")], PassedOver())
 
 
 def test_killed_download_is_resumed(tmp_path: Path) -> None:
@@ -182,7 +187,7 @@ def test_killed_download_is_resumed(tmp_path: Path) -> None:
         hubs.stalled = False
         site.requests.clear()
         with pytest.raises(FototecaError, match="confirm it"):
-            import_dataset(workspace, "zenodo", "1234", None, LOCAL)
+            import_dataset(workspace, "zenodo", "1234", FolderOptions(), LOCAL)
         ranges = [request.headers["Range"] for request in site.requests if "Range" in request.headers]
         assert ranges == [f"bytes={begun}-"]
         place = workspace.cache / "hubs" / "zenodo-1234"
@@ -195,14 +200,14 @@ def test_archive_bomb_from_a_hub_has_exit_code_4(tmp_path: Path) -> None:
     """The fault is outside, not the user's."""
     hubs = Hubs(archive=deflated({"a/bomb.jpg": bytes(30_000_000)}))
     with serve(hubs) as site, pytest.raises(FototecaError, match="unpacks to too much") as stop:
-        import_dataset(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", None, LOCAL)
+        import_dataset(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", FolderOptions(), LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
 
 
 def test_archive_without_images_is_an_error(tmp_path: Path) -> None:
     """Not an empty proposal."""
     with serve(Hubs(archive=zipped({"a.csv": b"1,2"}))) as site, pytest.raises(FototecaError, match="has no images"):
-        import_dataset(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", None, LOCAL)
+        import_dataset(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", FolderOptions(), LOCAL)
 
 
 # ---- archives that want to harm
@@ -238,7 +243,7 @@ def unpacked(tmp_path: Path, data: bytes, name: str = "a.zip") -> dict[str, byte
     """Return the files that an archive creates, outside its folder too."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / name).write_bytes(data)
-    unpack(tmp_path / "in" / name, tmp_path / "out" / "folder")
+    unpack(tmp_path / "in" / name, tmp_path / "out" / "folder", PassedOver())
     assert not [path for path in tmp_path.rglob("*") if path.is_symlink()]
     return {
         path.relative_to(tmp_path / "out").as_posix(): path.read_bytes()
@@ -387,7 +392,7 @@ def test_distinct_names_stay_distinct(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a/b:c.jpg", "CON.jpg", "con/x.jpg", "what?.jpg", "dot./x.jpg", "x<y>|.jpg", "lpt1.tar.jpg"])
 def test_names_are_portable(name: str) -> None:
     """Streams, devices and reserved names of Windows are renamed."""
-    parts = safe_name(name, (".jpg",)).split("/")
+    parts = safe_name(name).split("/")
     assert len(parts) == name.count("/") + 1 and parts[-1].endswith(".jpg")
     assert not any(set(part) & set('<>:"|?*') or part.endswith((".", " ")) for part in parts)
     assert not any(part.split(".")[0].lower() in ("con", "lpt1") for part in parts)
@@ -421,17 +426,17 @@ def test_broken_archive_is_downloaded_again(workspace: Workspace, hubs: Hubs) ->
     """Without a checksum, an archive that cannot be unpacked does not count as downloaded."""
     hubs.archive = b"PK\x03\x04 broken"
     with pytest.raises(FototecaError, match="cannot be unpacked"):
-        import_dataset(workspace, "kaggle", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "kaggle", "alice/pets", FolderOptions(), LOCAL)
     hubs.archive = ARCHIVE
     with pytest.raises(FototecaError, match="proposes a category for each folder"):
-        import_dataset(workspace, "kaggle", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "kaggle", "alice/pets", FolderOptions(), LOCAL)
 
 
 def test_unpacked_files_are_kept(tmp_path: Path) -> None:
     """A second call writes nothing."""
     (tmp_path / "a.zip").write_bytes(ARCHIVE)
-    unpack(tmp_path / "a.zip", tmp_path / "out")
+    unpack(tmp_path / "a.zip", tmp_path / "out", PassedOver())
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.jpg")}
-    unpack(tmp_path / "a.zip", tmp_path / "out")
+    unpack(tmp_path / "a.zip", tmp_path / "out", PassedOver())
     assert len(times) == 4
     assert {path: path.stat().st_mtime_ns for path in times} == times

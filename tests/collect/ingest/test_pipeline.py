@@ -24,6 +24,7 @@ from fototeca.collect.ingest.validate import accept_image
 from fototeca.collect.status import workspace_status, write_attribution
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.labels.from_file import label_from_file
 from fototeca.curate.quality.checks import measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.vision.image import decode
@@ -102,6 +103,17 @@ def test_retry_includes_rejected_candidates_if_their_reason_is_given(workspace: 
         with pytest.raises(FototecaError, match="can be retried"):
             retry_candidates(workspace, ["duplicate"], LOCAL)
     assert workspace_status(workspace).categories["fox"].rejected == {}
+
+
+def test_every_line_of_a_list_is_counted(workspace: Workspace) -> None:
+    """A URL that the list repeats is known by then; what is not accepted is named."""
+    with serve(lambda request: StubResponse(status=404) if "gone" in request.path else serve_images(request)) as site:
+        urls = [f"{site.base}/{name}" for name in ("1.jpg", "1.jpg", "gone%20too.jpg", "1.jpg", "2.jpg")]
+        summary = ingest_provenances(workspace, [Provenance(url, "urls", "fox") for url in urls], LOCAL)
+    assert (summary.candidates, summary.already_known, summary.accepted) == (5, 2, 2)
+    assert "  failed http-404: 1 (gone too.jpg)" in summary.text()
+    with Catalog.open(workspace) as catalog:
+        assert sorted(catalog.provenance.file_names().values()) == ["1.jpg", "2.jpg"]
 
 
 def test_interrupted_retry_can_be_repeated(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +198,7 @@ def test_repeated_archive_is_validated_again(workspace: Workspace, tmp_path: Pat
 
 
 def test_pipes_devices_and_oversized_files_are_recorded(workspace: Workspace, tmp_path: Path) -> None:
-    """A pipe or device is unreadable; a file above the limit is not read to its end."""
+    """A pipe or device is passed over; a file above the limit is not read to its end."""
     (tmp_path / "photos").mkdir()
     os.mkfifo(tmp_path / "photos" / "a.jpg")
     (tmp_path / "photos" / "b.jpg").symlink_to("/dev/zero")
@@ -194,10 +206,11 @@ def test_pipes_devices_and_oversized_files_are_recorded(workspace: Workspace, tm
     (tmp_path / "photos" / "d.jpg").write_bytes(b"x" * 60_000)
     summary = collect_folder(workspace, tmp_path / "photos", FolderOptions("fox"), FetchOptions(max_bytes=50_000))
     assert {(row.state, row.reason): row.candidates for row in summary.counts} == {
-        ("failed", "unreadable"): 2,
         ("accepted", ""): 1,
         ("rejected", "too-large"): 1,
     }
+    assert [count.text() for count in summary.passed_over] == ["2 not-a-file: a.jpg, b.jpg"]
+    assert "  rejected too-large: 1 (d.jpg)" in summary.text()
 
 
 def test_interrupt_records_completed_downloads(workspace: Workspace) -> None:
@@ -229,10 +242,10 @@ def test_interrupt_records_completed_downloads(workspace: Workspace) -> None:
 def test_unexpected_error_fails_one_candidate_only(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug that one image triggers is recorded; the others are accepted."""
 
-    def accept_or_raise(workspace: Workspace, data: bytes, min_side: int) -> tuple[ImageRow, dict[str, float]]:
+    def accept_or_raise(workspace: Workspace, data: bytes, *limits: int) -> tuple[ImageRow, dict[str, float]]:
         if data == jpeg(2):
             raise KeyError("MPO")
-        return accept_image(workspace, data, min_side)
+        return accept_image(workspace, data, *limits)
 
     monkeypatch.setattr("fototeca.collect.ingest.process.accept_image", accept_or_raise)
     with serve(serve_images) as site:
@@ -296,3 +309,23 @@ def test_overwritten_local_file_is_a_new_candidate(tmp_path: Path) -> None:
     assert collect_folder(workspace, photos, FolderOptions("fox"), LOCAL).already_known == 2
     with Catalog.open(workspace) as catalog:
         assert len(catalog.images.all()) == 3
+
+
+def test_labels_that_come_again_corrected_are_listed_and_not_applied(tmp_path: Path) -> None:
+    """Another label for a labelled image changes nothing; a table and a command apply it, once."""
+    workspace = create_workspace(tmp_path / "w", ["fox", "dog"], target=1)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(3):
+        (photos / f"{number}.jpg").write_bytes(jpeg(number))
+    assert collect_folder(workspace, photos, FolderOptions("fox"), LOCAL).different_labels == ()
+    (tmp_path / "corrected.csv").write_text("path,label\n0.jpg,dog\n1.jpg,fox\n")
+    options = FolderOptions(labels=tmp_path / "corrected.csv")
+    text = collect_folder(workspace, photos, options, LOCAL).text()
+    assert "1 images have another label than given, and keep theirs: 0.jpg is fox, given as dog" in text
+    table = workspace.data / "different-labels.csv"
+    assert f"fototeca curate label --from-file {table}" in text
+    with Catalog.open(workspace) as catalog:
+        assert {image.label for image in catalog.images.all()} == {"fox"}
+    assert label_from_file(workspace, table).changed == 1
+    assert collect_folder(workspace, photos, options, LOCAL).different_labels == ()

@@ -1,4 +1,4 @@
-"""A run killed with SIGKILL at twenty moments resumes and ends like an uninterrupted one."""
+"""A run killed with SIGKILL at twelve moments resumes and ends like an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fototeca.core.workspace import Workspace, create_workspace
 from tests.servers import ReceivedRequest, StubResponse, jpeg, serve
 
 COUNT = 500
-KILLS = 20
+KILLS = 12
 
 
 def start(workspace: Workspace, listed: Path) -> subprocess.Popen[bytes]:
@@ -64,10 +64,10 @@ def read_state(workspace: Workspace, base: str) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_run_killed_twenty_times_equals_uninterrupted_run(tmp_path: Path) -> None:
+def test_run_killed_twelve_times_equals_uninterrupted_run(tmp_path: Path) -> None:
     """Catalog and store are equal, no partial file is left, and no accepted image is fetched again.
 
-    The last images are withheld until the last kill, so that none of the twenty comes after the end.
+    The last images are withheld until the last kill, so that none of the twelve comes after the end.
     """
     pictures = {f"/{number}.jpg": jpeg(number % (COUNT - 20), 160) for number in range(COUNT)}  # the last 20 are copies
     last = list(pictures)[-20:]

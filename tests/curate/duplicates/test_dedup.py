@@ -21,11 +21,12 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import DedupResult, dedup, find_known_duplicates
 from fototeca.curate.duplicates.clustering import name_groups
-from fototeca.curate.duplicates.listing import list_groups
+from fototeca.curate.duplicates.listing import groups_table, list_groups
 from fototeca.curate.duplicates.signatures import read_signatures
 from fototeca.curate.export.datasheet import known_issues
-from fototeca.curate.labels.decisions import label_images, reject_images, restore_images
+from fototeca.curate.labels.decisions import label_images, reject_images
 from fototeca.curate.manifest import read_manifest
+from fototeca.curate.review.apart import restore_images
 from fototeca.curate.review.queues import CONFLICT, list_review_items
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
@@ -189,14 +190,33 @@ def test_best_copy_is_the_representative(workspace: Workspace, tmp_path: Path) -
     dedup(workspace)
     assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [ids["b.png"]]
     with Catalog.open(workspace) as catalog:
-        catalog.decisions.add(ids["c.png"], Edit.relabel("b"), by=Actor.person("tester"))
+        catalog.decisions.add(ids["c.png"], Edit.relabel("a"), by=Actor.person("tester"))
     dedup(workspace)
+    assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [ids["b.png"]]
+
+
+def test_copy_under_another_label_is_not_set_aside(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The best image of each label stays for review; dedup and the list of groups state the conflict."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    original = photograph(5)
+    original.save(folder / "a.png")
+    original.resize((160, 120)).save(folder / "c.png")
+    original.resize((200, 150)).save(folder / "d.png")
+    ids = store(workspace, folder)
+    with Catalog.open(workspace) as catalog:
+        for name in ("c.png", "d.png"):
+            catalog.decisions.add(ids[name], Edit.relabel("b"), by=Actor.person("tester"))
+    dedup(workspace)
+    assert "1 group of copies spans several categories: a 1" in capsys.readouterr().err
     rows = list_groups(workspace)
-    assert [row["image_id"] for row in rows if row["kept"]] == [ids["b.png"]]
-    assert rows[0]["image_id"] == ids["b.png"], "the representative is listed first"
+    assert {row["image_id"] for row in rows if row["kept"]} == {ids["a.png"], ids["d.png"]}
+    assert "label conflict: a, b" in groups_table(rows)
     with Catalog.open(workspace) as catalog:
         conflicting = {item.image.image_id for item in list_review_items(catalog, ["a", "b"], {}) if CONFLICT in item.queues}
-    assert ids["b.png"] in conflicting, "the copies have different labels"
+    assert conflicting == {ids["a.png"]}, "the image that nobody reviewed"
 
 
 def test_less_compressed_copy_is_the_representative(workspace: Workspace, tmp_path: Path) -> None:
@@ -434,7 +454,7 @@ def test_dedup_and_groups_commands(workspace: Workspace, tmp_path: Path, fototec
     assert {name: answer[name] for name in ("images", "groups", "set_aside")} == {"images": 2, "groups": 1, "set_aside": 1}
     fototeca("curate", "groups", "--csv", "g.csv", cwd=workspace.root)
     lines = (workspace.root / "g.csv").read_text().splitlines()
-    assert lines[0] == "image_id,group,kept,reason,distance,label,source"
+    assert lines[0] == "image_id,group,kept,reason,distance,label,source,file_name,kind"
     assert len(lines) == 3
     with pytest.raises(FototecaError) as error:
         dedup(workspace, threshold=40)

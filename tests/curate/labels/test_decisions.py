@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fototeca.collect.catalog import Catalog, ImageRow
+from fototeca.collect.catalog import Catalog, Edit, ImageRow
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import (
@@ -19,8 +19,8 @@ from fototeca.curate.labels.decisions import (
     list_decisions,
     make_edit,
     reject_images,
-    restore_images,
 )
+from fototeca.curate.review.apart import restore_images
 
 AddImages = Callable[..., list[str]]
 
@@ -118,3 +118,19 @@ def test_invalid_decisions_change_nothing(workspace: Workspace, add_images: AddI
         with pytest.raises(FototecaError, match=message):
             decide_images(workspace, prefixes, make_edit(workspace.settings, **options))  # type: ignore[arg-type]
     assert len(list_decisions(workspace)) == before
+
+
+def test_labels_in_other_words(workspace: Workspace) -> None:
+    """Categories in another spelling and review words in the place of a label are understood; other words are errors."""
+    settings = workspace.settings
+    assert [make_edit(settings, label=text) for text in (" CATS ", "Dog", "dog")] == [
+        Edit.relabel("cat"),
+        *[Edit.relabel("dog")] * 2,
+    ]
+    assert make_edit(settings, label="Reject:Blurry") == Edit.reject("blurry")
+    assert make_edit(settings, label="delete") == Edit.reject("deleted")
+    assert make_edit(settings, label="Restore") == Edit.restore()
+    assert make_edit(settings, reject=" Off-Topic ") == Edit.reject("off-topic")
+    for text in ("reviewed", "apart", "wolf", "reject:two words"):
+        with pytest.raises(FototecaError):
+            make_edit(settings, label=text)

@@ -18,9 +18,10 @@ from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
-from fototeca.curate.labels.decisions import reject_images, restore_images
+from fototeca.curate.labels.decisions import reject_images
 from fototeca.curate.quality.checks import list_findings_by_image, measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
+from fototeca.curate.review.apart import restore_images
 from fototeca.curate.review.queues import CONFLICT, DISAGREED, UNREVIEWED, list_review_items
 from fototeca.vision.image import decode, grey_levels
 from fototeca.vision.quality import quality
@@ -180,7 +181,7 @@ def test_invalid_threshold_and_json_output(
     with pytest.raises(FototecaError, match="blurry"):
         QualityThresholds(blurry=2.0)
     result = fototeca("curate", "quality", "--json", cwd=quality_dataset[0].root)
-    assert {"image_id", "finding", "score", "label"} == set(json.loads(result.stdout)[0])  # type: ignore[attr-defined]
+    assert {"image_id", "finding", "score", "label", "file_name"} == set(json.loads(result.stdout)[0])  # type: ignore[attr-defined]
 
 
 def test_conflict_disagreement_and_unreviewed_queues(quality_dataset: tuple[Workspace, dict[str, str]]) -> None:

@@ -18,6 +18,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.review.agreement import cohen_kappa, measure_agreement
+from fototeca.curate.review.apart import declare_apart
 from fototeca.curate.review.queues import Annotation, latest_annotations
 from fototeca.curate.review.undo import undo_decisions
 
@@ -104,3 +105,14 @@ def test_multi_label_agreement(tmp_path: Path, add_images: AddImages) -> None:
     (agreement,) = measure_agreement(workspace)
     assert agreement.kappa == pytest.approx(cohen_kappa_score(ana, luis))
     assert agreement.categories == pytest.approx({"cat": 0.0, "dog": 1.0})
+
+
+def test_apart_is_no_annotation(workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A declaration that two images are no copies neither agrees nor disagrees with a label."""
+    ids = add_images(workspace, ["cat", "dog"])
+    for person in ("ana", "bruno"):
+        monkeypatch.setenv("FOTOTECA_USER", person)
+        label_images(workspace, ids[:1], "cat")
+        declare_apart(workspace, ids)
+    (result,) = measure_agreement(workspace)
+    assert (result.images, result.agreed, result.disagreements) == (1, 1.0, ())

@@ -59,6 +59,7 @@ def test_label_issues_have_saved_views(
     first = dataset.one({"image_id": ids[0]})
     assert (first.suggested, first.issue_score, first.is_representative, first.status) == ("dog", 0.9, True, "accepted")
     assert dataset.one({"image_id": ids[1]}).suggested is None
+    assert sorted(dataset.values("file_name")) == ["0.png", "1.png", "2.png", "3.png"]
     with Catalog.open(workspace) as catalog:
         catalog.decisions.add(ids[0], Edit.relabel("cat"), by=Actor.person("ana"))
     dataset = datasets(workspace)
@@ -165,9 +166,10 @@ def test_edit_during_apply_is_not_lost(
     ids = add_images(workspace, ["cat"])
     dataset = datasets(workspace)
     edited = dataset.one({"image_id": ids[0]})
+    (before,) = read_samples(dataset, workspace)
     edited.ground_truth.label = "dog"
     edited.save()
     reviewed = ReviewState("cat", reviewed=True)
-    update_state(fo, edited, reviewed, reviewed, workspace)
-    (row,) = read_samples(dataset)
-    assert (row.edited, row.pushed) == (ReviewState("dog"), reviewed)
+    update_state(fo, edited, before, reviewed, workspace)
+    (row,) = read_samples(dataset, workspace)
+    assert (row.edit.state, row.pushed) == (ReviewState("dog"), reviewed)

@@ -15,10 +15,11 @@ from fototeca.collect.status import workspace_status
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.label_issues.find import LabelIssue, find_label_issues, store_label_issues
-from fototeca.curate.labels.decisions import decide_images, label_images, list_decisions, make_edit, reject_images, restore_images
+from fototeca.curate.labels.decisions import decide_images, label_images, list_decisions, make_edit, reject_images
 from fototeca.curate.quality.checks import list_findings_by_image, measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.curate.review.agreement import Disagreement, measure_agreement
+from fototeca.curate.review.apart import restore_images
 from fototeca.curate.review.queues import (
     CONFLICT,
     DISAGREED,
@@ -323,7 +324,8 @@ def test_label_issues_follow_a_rename(workspace: Workspace, add_images: AddImage
     again = [LabelIssue(image_id, "label-error", "puppy", "cat", 0.9, ()) for image_id in ids[:2]]
     with Catalog.open(renamed) as catalog:
         last = catalog.decisions.last_id()
-    assert store_label_issues(renamed, again, last) == again[1:] and list_queue(renamed, SUGGESTED) == ids[1:2]
+    assert [issue.image_id for issue in store_label_issues(renamed, again, last)] == ids[1:2]
+    assert list_queue(renamed, SUGGESTED) == ids[1:2]
 
 
 def test_subset_labels_of_copies_do_not_conflict(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import os
 import re
@@ -12,24 +13,33 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+from PIL import Image
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from fototeca.collect.catalog import Actor, Catalog, Decision, Edit, ImageRow
+from fototeca.collect.files.folder_options import FolderOptions
+from fototeca.collect.http.options import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.labels.decisions import label_images, reject_images, restore_images
+from fototeca.curate.labels.apart import read_apart_partners
+from fototeca.curate.labels.decisions import label_images, reject_images
+from fototeca.curate.review.apart import restore_images
 from fototeca.curate.review.server import PageServer
 from fototeca.curate.review.session import ReviewSession
 from fototeca.curate.review.undo import undo_decisions
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
+from fototeca.vision.image import decode
 from tests.browsers import chromium
 from tests.curate.conftest import file_size_limit
 
@@ -173,6 +183,27 @@ def test_decision_for_the_whole_group(
         press(browser, Keys.BACKSPACE)
         assert [image(workspace, name).label for name in ids] == ["cat", "cat", "dog", "cat"]
         assert [image(workspace, name).reviewed for name in ids] == [False, True, False, False]
+    assert browser.get_log("browser") == []
+
+
+def test_keys_for_copies(browser: Chrome, workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
+    """/ declares the image to be no copy of its group, = sets it aside as a copy; one undo reverts each."""
+    ids = sorted(add_images(workspace, ["cat"] * 3, start=50))
+    group_images(workspace, [ids])
+    with serve_page(workspace) as server:
+        open_queue(browser, server, queue="near-duplicate")
+        assert shown_image_id(browser) == ids[0]
+        press(browser, "=")
+        assert image(workspace, ids[0]).rejected == "copy"
+        press(browser, Keys.BACKSPACE)
+        assert (shown_image_id(browser), image(workspace, ids[0]).rejected) == (ids[0], "")
+        press(browser, "/")
+        assert shown_image_id(browser) == ids[1]
+        with Catalog.open(workspace) as catalog:
+            assert read_apart_partners(catalog)[ids[0]] == {*ids[1:]}
+        press(browser, Keys.BACKSPACE)
+        with Catalog.open(workspace) as catalog:
+            assert read_apart_partners(catalog) == {}
     assert browser.get_log("browser") == []
 
 
@@ -363,6 +394,34 @@ def test_only_stored_images_are_served(workspace: Workspace, add_images: AddImag
             assert b"secret" not in body.replace(b"secret.png", b"")
 
 
+def test_people_see_what_the_models_see(workspace: Workspace, tmp_path: Path) -> None:
+    """White glyphs stand on black, an animation is still, HEIC is shown; other images are sent as they are."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    folder = tmp_path / "in"
+    folder.mkdir()
+    glyph = Image.new("RGBA", (96, 96), (255, 255, 255, 0))
+    glyph.paste((255, 255, 255, 255), (20, 20, 60, 60))
+    glyph.save(folder / "glyph.png")
+    Image.linear_gradient("L").convert("RGB").save(folder / "phone.heic", "HEIF")
+    Image.new("RGB", (96, 80)).save(
+        folder / "fade.gif", save_all=True, append_images=[Image.radial_gradient("L").resize((96, 80))]
+    )
+    Image.radial_gradient("L").save(folder / "plain.png")
+    collect_folder(workspace, folder, FolderOptions(category="cat"), FetchOptions())
+    with Catalog.open(workspace) as catalog:
+        images = catalog.images.all()
+    with serve_page(workspace) as server:
+        for row in images:
+            status, body = send_request(server, f"/image/{row.image_id}?key={server.key}", {})
+            assert status == 200
+            with Image.open(io.BytesIO(body)) as shown:
+                seen = np.asarray(decode(workspace.root / row.path), float)
+                assert np.abs(np.asarray(shown.convert("RGB"), float) - seen).mean() < 3
+                assert shown.format == ("JPEG" if row.normalized or row.format == "HEIF" else row.format)
+
+
 def test_saved_decisions_survive_a_kill(workspace: Workspace, add_images: AddImages) -> None:
     """The page needs no FiftyOne database, and a saved decision survives SIGKILL."""
     (name,) = add_images(workspace, ["cat"])
@@ -409,7 +468,7 @@ def test_disk_errors_are_reported(workspace: Workspace, add_images: AddImages) -
 
 def test_undo_restores_the_previous_state(workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
     """Undo restores label, rejection, restoration and review; only one's own latest decision can be undone."""
-    representative, duplicate = add_images(workspace, ["cat", "cat"])
+    representative, duplicate = sorted(add_images(workspace, ["cat", "cat"]))
     group_images(workspace, [[representative, duplicate]])
     before = [image(workspace, name) for name in (representative, duplicate)]
     decisions = [
@@ -423,7 +482,9 @@ def test_undo_restores_the_previous_state(workspace: Workspace, add_images: AddI
         undo_decisions(workspace, [decisions[0].decision_id])
     for decision in reversed(decisions):
         undo_decisions(workspace, [decision.decision_id])
-    assert [image(workspace, name) for name in (representative, duplicate)] == before
+    after = [image(workspace, name) for name in (representative, duplicate)]
+    assert after[0].group == after[1].group != "", "undoing the restoration groups the copies again"
+    assert [replace(row, group=before[0].group, component="") for row in after] == before
     with pytest.raises(FototecaError, match="latest decision"):
         undo_decisions(workspace, [decisions[-1].decision_id])
     with Catalog.open(workspace) as catalog:

@@ -16,8 +16,9 @@ from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow, Provenance
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import Task
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.labels.decisions import label_images, reject_images, restore_images
+from fototeca.curate.labels.decisions import label_images, reject_images
 from fototeca.curate.manifest import Manifest, list_versions, read_manifest
+from fototeca.curate.review.apart import restore_images
 from fototeca.curate.review.rename import rename_category
 from fototeca.curate.review.undo import undo_decisions
 from fototeca.curate.versions.freeze import freeze_version

@@ -10,7 +10,8 @@ import pytest
 from fototeca.collect.catalog import Catalog, Decision, ImageRow, Provenance
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.labels.decisions import label_images, reject_images, restore_images
+from fototeca.curate.labels.decisions import label_images, reject_images
+from fototeca.curate.review.apart import restore_images
 from fototeca.curate.review.undo import undo_decisions
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version

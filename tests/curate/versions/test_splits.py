@@ -110,17 +110,17 @@ def is_reachable(groups: list[tuple[int, SplitName | None]]) -> bool:
 
 
 def test_multi_label_shares_within_tolerance_are_reached_if_possible() -> None:
-    """All of 200 random multi-label datasets that an exact solver can split within two points are split within two points."""
+    """All of 80 random multi-label datasets that an exact solver can split within two points are split within two points."""
     rng = random.Random(1)
     possible = missed = 0
-    for number in range(200):
+    for number in range(80):
         groups = draw_groups(rng, pinned_share=0.3 * (number % 2))
         if find_uneven_shares(groups, assign_splits(groups, RATIOS, 0), RATIOS):
             missed += (solvable := is_solvable(groups))
             possible += solvable
         else:
             possible += 1
-    assert possible > 80
+    assert possible > 30
     assert not missed
 
 

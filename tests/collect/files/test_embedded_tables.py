@@ -1,0 +1,92 @@
+"""Datasets that bring a table of their images are collected with its labels, splits and rights."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from fototeca.collect.catalog import Catalog
+from fototeca.collect.files.folder_options import FolderOptions
+from fototeca.collect.http.options import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.core.workspace import create_workspace
+from tests.conftest import draw_images
+
+
+@pytest.mark.parametrize("layout", ["huggingface", "manifest"])
+def test_labels_splits_and_rights_come_from_the_tables(tmp_path: Path, layout: str) -> None:
+    """Each split folder has its own metadata, or one manifest describes all images."""
+    data = draw_images(tmp_path / "data", {"train": 2, "test": 1})
+    rows = [("train/000.jpg", "cat", "train"), ("train/001.jpg", "dog", "train"), ("test/000.jpg", "cat", "test")]
+    if layout == "huggingface":
+        for split in ("train", "test"):
+            lines = [
+                {"file_name": path[-7:], "label": label, "license": "CC-BY-4.0"} for path, label, name in rows if name == split
+            ]
+            (data / split / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    else:
+        lines = [f"id,{path},{label},{split},CC-BY-4.0" for path, label, split in rows]
+        (data / "manifest.csv").write_text("\n".join(["image_id,path,label,split,license", *lines]))
+    work = create_workspace(tmp_path / "w", ["cat", "dog"])
+    summary = collect_folder(work, data, FolderOptions(keep_splits=True), FetchOptions(min_side=8))
+    assert summary.accepted == 3
+    with Catalog.open(work) as catalog:
+        assert sorted(image.label for image in catalog.images.all()) == ["cat", "cat", "dog"]
+        rows_found = catalog.provenance.of_images_until("9999")
+        assert sorted(row.split for row in rows_found) == ["test", "train", "train"]
+        assert {row.license for row in rows_found} == {"CC-BY-4.0"}
+
+
+def test_coco_files_of_whole_images_give_labels(tmp_path: Path) -> None:
+    """The layout of `curate export --format coco` gives labels, splits and licenses."""
+    data = tmp_path / "data"
+    draw_images(data, {"images": 2}, side=96)
+    (data / "annotations").mkdir()
+    for index, split in enumerate(("train", "test")):
+        document = {
+            "images": [{"id": 1, "file_name": f"00{index}.jpg", "width": 96, "height": 96, "license": 1}],
+            "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 96, 96]}],
+            "categories": [{"id": 1, "name": "cat"}],
+            "licenses": [{"id": 1, "name": "CC0-1.0", "url": ""}],
+        }
+        (data / "annotations" / f"{split}.json").write_text(json.dumps(document))
+    work = create_workspace(tmp_path / "w", ["cat"])
+    assert collect_folder(work, data, FolderOptions(keep_splits=True), FetchOptions(min_side=8)).accepted == 2
+    with Catalog.open(work) as catalog:
+        assert [image.label for image in catalog.images.all()] == ["cat", "cat"]
+        found = {(row.split, row.license) for row in catalog.provenance.of_images_until("9999")}
+    assert found == {("train", "CC0-1.0"), ("test", "CC0-1.0")}
+
+
+def test_webdataset_shards_give_labels(tmp_path: Path) -> None:
+    """The JSON or .cls file beside an image in a tar file names its class."""
+    data = draw_images(tmp_path / "data", {"x": 2}) / "x"
+    (data / "000.json").write_text(json.dumps({"label": "cat", "license": "CC0-1.0"}))
+    (data / "001.cls").write_text("dog\n")
+    with tarfile.open(tmp_path / "train-000000.tar", "w") as shard:
+        for file in sorted(data.iterdir()):
+            shard.add(file, file.name)
+    work = create_workspace(tmp_path / "w", ["cat", "dog"])
+    summary = collect_folder(work, tmp_path / "train-000000.tar", FolderOptions(keep_splits=True), FetchOptions(min_side=8))
+    assert summary.accepted == 2
+    with Catalog.open(work) as catalog:
+        assert sorted(image.label for image in catalog.images.all()) == ["cat", "dog"]
+        assert {row.split for row in catalog.provenance.of_images_until("9999")} == {"train"}
+
+
+def test_a_folder_of_shards_is_one_dataset(tmp_path: Path) -> None:
+    """Every shard of a folder is read; the names of the shards give the splits."""
+    images = draw_images(tmp_path / "data", {"x": 2}) / "x"
+    (tmp_path / "shards").mkdir()
+    for index, split in enumerate(("train", "test")):
+        (images / f"00{index}.json").write_text(json.dumps({"label": ["cat"]}))
+        with tarfile.open(tmp_path / "shards" / f"{split}-000000.tar", "w") as shard:
+            for ending in ("jpg", "json"):
+                shard.add(images / f"00{index}.{ending}", f"00{index}.{ending}")
+    work = create_workspace(tmp_path / "w", ["cat"])
+    assert collect_folder(work, tmp_path / "shards", FolderOptions(keep_splits=True), FetchOptions(min_side=8)).accepted == 2
+    with Catalog.open(work) as catalog:
+        assert {row.split for row in catalog.provenance.of_images_until("9999")} == {"train", "test"}
