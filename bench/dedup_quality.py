@@ -1,9 +1,11 @@
 """Benchmark near-duplicate detection: recall per kind of edit and precision, against imagededup and CleanVision.
 
-    python bench/dedup_quality.py ../photographs/labels.csv [--seed 1] [--copies 200]
+    python bench/dedup_quality.py ../photographs/labels.csv [--seed 1] [--copies 200] [--lookalikes 20]
 
 Some photographs are edited, once per kind of edit; each edited copy is searched among all photographs. A pair is correct
-only if the copy was made from that photograph, so real near-duplicates among the photographs count as wrong.
+only if the copy was made from that photograph, so real near-duplicates among the photographs count as wrong. `set aside` counts
+ties that set an image aside (copy, turned), `same group` all ties. Then sets of images that look alike and are no copies are
+deduplicated, each in a workspace of its own, with their labels and with one label for all: none may be set aside.
 """
 
 from __future__ import annotations
@@ -17,12 +19,16 @@ from pathlib import Path
 
 import numpy as np
 from edits import EDITS
+from lookalikes import draw_lookalikes
 from PIL import Image
 
-from fototeca.curate.duplicates.dedup import DEFAULT_THRESHOLD
-from fototeca.curate.duplicates.signatures import read_signatures, stack_signatures
-from fototeca.curate.duplicates.verify_pairs import find_duplicate_pairs
-from fototeca.curate.duplicates.view_hashes import ViewHashes, hash_views
+from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.http.options import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.core.workspace import create_workspace
+from fototeca.curate.duplicates import KnownImages, NewImage, dedup, sign_image
+from fototeca.curate.duplicates.native_verify import Judge
+from fototeca.curate.duplicates.verdict import COPY, TURNED
 
 PairsByEdit = Mapping[str, set[tuple[int, int]]]
 """By edit: pairs of the copied photograph's index and the index of the photograph that it was matched with."""

@@ -15,6 +15,9 @@ Floats = NDArray[np.float32]
 WORKING_SIDE = 512
 """Longest side of two images that are compared, in pixels; both get the smaller size of the two."""
 
+_SMALLEST_SIDE = 128
+"""Smaller images are enlarged to this longest side."""
+
 MAX_STRETCH = 0.15
 """Largest difference of the warp from the identity, and largest shift in parts of a side; a larger one is no alignment."""
 
@@ -30,16 +33,18 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class AlignedPair:
-    """Two images of one size, (H, W, 3) in gray levels 0 to 255, and the pixels that both show, (H, W)."""
+    """Two images of one size, (H, W, 3) in levels 0 to 255, the pixels that both show, (H, W), and their opacities, (H, W)."""
 
     a: Floats
     b: Floats
     mask: NDArray[np.bool_]
+    opacities: tuple[Floats, Floats] | None = None
+    """Levels 0 to 255; None unless both images have transparent pixels."""
 
 
 def compute_luma(pixels: Floats) -> Floats:
-    """Return the luma (H, W) of RGB pixels (H, W, 3)."""
-    return np.ascontiguousarray(pixels @ _LUMA)
+    """Return the luma (H, W) of pixels (H, W, 3 or 4)."""
+    return np.ascontiguousarray(pixels[..., :3] @ _LUMA)
 
 
 def cut_view(pixels: NDArray[np.uint8], box: Box = FULL, turn: int = 0) -> NDArray[np.uint8]:
@@ -47,22 +52,27 @@ def cut_view(pixels: NDArray[np.uint8], box: Box = FULL, turn: int = 0) -> NDArr
     height, width = pixels.shape[:2]
     top, bottom = round(box[0] * height), round(box[1] * height)
     left, right = round(box[2] * width), round(box[3] * width)
-    turned: NDArray[np.uint8] = apply_turn(pixels[None, top:bottom, left:right], turn)[0]  # type: ignore[assignment]
+    turned: NDArray[np.uint8] = apply_turn(pixels[None, top:bottom, left:right], turn)[0]
     return turned
 
 
 def align(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> AlignedPair | None:
-    """Return two images (H, W, C) at one size with the first warped onto the second; None if they cannot be aligned."""
+    """Return two images at one size with the first warped onto the second; None if they cannot be aligned.
+
+    The images are RGB, (H, W, 3), or RGB with opacity, (H, W, 4). Opacity is used where both have it.
+    """
+    channels = min(first.shape[2], second.shape[2])
     height, width = (min(first.shape[axis], second.shape[axis]) for axis in (0, 1))
-    scale = min(1.0, WORKING_SIDE / max(height, width))
+    scale = min(1.0, WORKING_SIDE / max(height, width)) * max(1.0, _SMALLEST_SIDE / max(height, width))
     size = max(16, round(width * scale)), max(16, round(height * scale))
-    a, b = _resize(first, size), _resize(second, size)
+    a, b = (_resize(pixels[..., :channels], size) for pixels in (first, second))
     warp = _find_warp(compute_luma(a), compute_luma(b))
     if warp is None:
         return None
-    mask = _overlap(warp, size)
     warped = cv2.warpAffine(a, warp, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
-    return AlignedPair(warped, b, mask)
+    opacities = (warped[..., 3], b[..., 3]) if channels == 4 else None
+    colors = [np.ascontiguousarray(pixels[..., :3]) for pixels in (warped, b)]
+    return AlignedPair(colors[0], colors[1], _overlap(warp, size), opacities)
 
 
 def _resize(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Floats:
@@ -70,11 +80,11 @@ def _resize(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Floats:
         return np.ascontiguousarray(pixels, dtype=np.float32)
     shrinks = size[0] <= pixels.shape[1] and size[1] <= pixels.shape[0]
     resized = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return resized.astype(np.float32)
+    return np.asarray(resized, dtype=np.float32)
 
 
 def _find_warp(a: Floats, b: Floats) -> Floats | None:
-    """Return the affine warp (2, 3) that maps pixels of b to pixels of a, by correlation (Evangelidis and Psarakis, PAMI 2008)."""
+    """Return the affine warp (2, 3) that maps pixels of b to pixels of a (Evangelidis and Psarakis, PAMI 2008)."""
     height, width = b.shape
     warp = np.eye(2, 3, dtype=np.float32)
     for side, iterations in _PYRAMID:
@@ -104,4 +114,4 @@ def _overlap(warp: Floats, size: tuple[int, int]) -> NDArray[np.bool_]:
     inner = np.zeros((height, width), np.uint8)
     inner[down : height - down, across : width - across] = 1
     covered = cv2.warpAffine(inner, warp, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-    return cv2.erode(covered & inner, np.ones((7, 7), np.uint8)).astype(np.bool_)
+    return np.asarray(cv2.erode(covered & inner, np.ones((7, 7), np.uint8)), dtype=np.bool_)

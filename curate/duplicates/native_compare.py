@@ -20,6 +20,7 @@ _FILTER_SIDE = 7
 _FILTER_PIXELS = 8000
 _BLOCK, _STRIDE = 8, 4
 _BAD = 12.0
+_FLAT_SHARE = 0.4
 MIN_BLOCKS = 20
 """Blocks below which two images are too small to be compared."""
 
@@ -29,8 +30,10 @@ class Difference:
     """Difference of an image from its prediction.
 
     `residual`: third largest of the blocks' unexplained parts. `correlation`: of image and prediction after a high-pass filter.
-    `area`, `energy`: share of the blocks that are not explained, and their share of the fine detail. `rest`: the correlation outside them.
-    `noise`: noise of both in flat blocks, in gray levels; `noise_correlation`: of the two.
+    `area`, `energy`: share of the blocks that are not explained, and their share of the fine detail. `rest`: the correlation
+    outside them.
+    `noise`: noise of both in flat blocks, in gray levels; `noise_correlation`: of the two. `opacity`: third largest difference of
+    opacity in a block, in levels; 0 where an image is opaque.
     """
 
     residual: float
@@ -40,6 +43,7 @@ class Difference:
     rest: float
     noise: tuple[float, float]
     noise_correlation: float
+    opacity: float
     changed: Mask
     """Pixels (H, W) of the blocks that are not explained."""
     prediction: Floats
@@ -67,6 +71,10 @@ def _match_tones(pair: AlignedPair) -> Floats:
     return np.ascontiguousarray(flat.reshape(pair.a.shape))
 
 
+def _solve(matrix: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.linalg.solve(matrix, target), dtype=np.float64)
+
+
 def _tone_terms(rgb: Floats) -> Floats:
     """Return r, g, b, their squares and 1, (N, 7), scaled to about 1."""
     scaled = rgb / np.float32(255)
@@ -75,14 +83,14 @@ def _tone_terms(rgb: Floats) -> Floats:
 
 def _fit_tone(design: NDArray[np.float64], target: NDArray[np.float64], channel: int) -> NDArray[np.float64]:
     """Return the coefficients (7,) of one channel by reweighted least squares; saturated pixels count as in a tobit model."""
-    identity = np.zeros(7)
+    identity: NDArray[np.float64] = np.zeros(7)
     identity[channel] = 255.0
     ridge = np.eye(7) * 1e-4 * len(design)
-    weights = np.ones(len(design))
+    weights: NDArray[np.float64] = np.ones(len(design))
     coefficients = identity
     for _ in range(6):
         weighted = design * weights[:, None]
-        coefficients = np.linalg.solve(weighted.T @ design + ridge, weighted.T @ target + ridge @ identity)
+        coefficients = _solve(weighted.T @ design + ridge, weighted.T @ target + ridge @ identity)
         predicted = design @ coefficients
         error = np.abs(target - predicted)
         scale = max(1.0, float(np.median(error)) * 1.4826)
@@ -109,13 +117,14 @@ def _match_filter(toned: Floats, pair: AlignedPair) -> Floats | None:
     windows = np.lib.stride_tricks.sliding_window_view(luma_a, (_FILTER_SIDE, _FILTER_SIDE))
     design = windows[rows - half, columns - half].reshape(len(places), -1).astype(np.float32)
     kernel = _fit_filter(design, luma_b[rows, columns])
-    return cv2.filter2D(toned, -1, kernel.reshape(_FILTER_SIDE, _FILTER_SIDE), borderType=cv2.BORDER_REFLECT_101)
+    filtered: Floats = cv2.filter2D(toned, -1, kernel.reshape(_FILTER_SIDE, _FILTER_SIDE), borderType=cv2.BORDER_REFLECT_101)
+    return filtered
 
 
 def _fit_filter(design: Floats, target: Floats) -> Floats:
     """Return the filter (49,) by ridge regression towards the identity, fitted again without outliers."""
     size = design.shape[1]
-    identity = np.zeros(size, np.float64)
+    identity: NDArray[np.float64] = np.zeros(size, np.float64)
     identity[size // 2] = 1
     kept = np.ones(len(design), np.bool_)
     kernel = identity
@@ -123,7 +132,7 @@ def _fit_filter(design: Floats, target: Floats) -> Floats:
         part, wanted = design[kept].astype(np.float64), target[kept].astype(np.float64)
         gram = part.T @ part
         ridge = np.eye(size) * (4.0 * len(part))
-        kernel = np.linalg.solve(gram + ridge, part.T @ wanted + ridge @ identity)
+        kernel = _solve(gram + ridge, part.T @ wanted + ridge @ identity)
         error = np.abs(target - design @ kernel.astype(np.float32))
         kept = error <= 4 * 1.4826 * max(float(np.median(error)), 0.5)
     return kernel.astype(np.float32)
@@ -151,7 +160,7 @@ def _measure(predicted: Floats, toned: Floats, pair: AlignedPair) -> Difference 
     changed = _pixels_of(bad, pair.mask.shape) & pair.mask
     rest_mask = pair.mask & ~changed
     energy = high_b**2
-    noise, noise_correlation = _compare_noise(compute_luma(toned), luma_b, texture, valid, pair.mask)
+    noise, noise_correlation = _compare_noise(compute_luma(toned), luma_b, valid, pair.mask)
     return Difference(
         residual=float(np.partition(z, -3)[-3]),
         correlation=_correlate(high_p[pair.mask], high_b[pair.mask]),
@@ -160,14 +169,22 @@ def _measure(predicted: Floats, toned: Floats, pair: AlignedPair) -> Difference 
         rest=_correlate(high_p[rest_mask], high_b[rest_mask]),
         noise=noise,
         noise_correlation=noise_correlation,
+        opacity=_compare_opacities(pair, valid),
         changed=changed,
         prediction=predicted,
     )
 
 
+def _compare_opacities(pair: AlignedPair, valid: Mask) -> float:
+    if pair.opacities is None:
+        return 0.0
+    a, b = (cv2.GaussianBlur(opacity, (0, 0), 1) for opacity in pair.opacities)
+    return float(np.partition(_block_means(np.abs(a - b))[valid], -3)[-3])
+
+
 def _block_means(values: Floats) -> Floats:
     """Return the means of the blocks of `_BLOCK` pixels at every `_STRIDE` pixels."""
-    means = cv2.boxFilter(np.ascontiguousarray(values, dtype=np.float32), -1, (_BLOCK, _BLOCK), anchor=(0, 0))
+    means: Floats = cv2.boxFilter(np.ascontiguousarray(values, dtype=np.float32), -1, (_BLOCK, _BLOCK), anchor=(0, 0))
     return means[: values.shape[0] - _BLOCK + 1 : _STRIDE, : values.shape[1] - _BLOCK + 1 : _STRIDE]
 
 
@@ -175,34 +192,36 @@ def _pixels_of(blocks: Mask, shape: tuple[int, ...]) -> Mask:
     """Return the pixels (H, W) that lie in any of the blocks."""
     corners = np.zeros(shape, np.uint8)
     corners[: blocks.shape[0] * _STRIDE : _STRIDE, : blocks.shape[1] * _STRIDE : _STRIDE] = blocks
-    return cv2.dilate(corners, np.ones((_BLOCK, _BLOCK), np.uint8), anchor=(_BLOCK - 1, _BLOCK - 1)).astype(np.bool_)
+    dilated = cv2.dilate(corners, np.ones((_BLOCK, _BLOCK), np.uint8), anchor=(_BLOCK - 1, _BLOCK - 1))
+    return np.asarray(dilated, dtype=np.bool_)
 
 
 def _gradient(luma: Floats) -> Floats:
     """Return the squared gradient of luma."""
     across, down = cv2.Sobel(luma, -1, 1, 0, scale=0.125), cv2.Sobel(luma, -1, 0, 1, scale=0.125)
-    return across**2 + down**2
+    return np.asarray(across**2 + down**2, dtype=np.float32)
 
 
 def _color_texture(first: Floats, luma_first: Floats, second: Floats, luma_second: Floats) -> Floats:
     """Return the smaller of the squared gradients of the color differences of two images."""
-    gradients = []
+    gradients: list[Floats] = []
     for rgb, luma in ((first, luma_first), (second, luma_second)):
         blurred = [cv2.GaussianBlur(rgb[..., channel] - luma, (0, 0), 1.5) for channel in (0, 2)]
         gradients.append(_gradient(blurred[0]) + _gradient(blurred[1]))
-    return np.minimum(*gradients)
+    return np.asarray(np.minimum(gradients[0], gradients[1]), dtype=np.float32)
 
 
-def _compare_noise(luma_a: Floats, luma_b: Floats, texture: Floats, valid: Mask, mask: Mask) -> tuple[tuple[float, float], float]:
-    """Return the noise of both images in their flattest blocks, and its correlation."""
-    flat = np.zeros(valid.shape, np.bool_)
-    flat[valid] = texture <= np.quantile(texture, 0.4)
+def _compare_noise(luma_a: Floats, luma_b: Floats, valid: Mask, mask: Mask) -> tuple[tuple[float, float], float]:
+    """Return the noise of both images in the blocks that are flattest after a blur, and its correlation."""
+    smooth = np.minimum(*(_gradient(cv2.GaussianBlur(luma, (0, 0), 2)) for luma in (luma_a, luma_b)), dtype=np.float32)
+    texture = _block_means(smooth)
+    flat = valid & (texture <= np.quantile(texture[valid], _FLAT_SHARE))
     chosen = _pixels_of(flat, mask.shape) & mask & (luma_b > 8) & (luma_b < 247)
-    a, b = (luma - cv2.GaussianBlur(luma, (0, 0), 1.5) for luma in (luma_a, luma_b))
     if chosen.sum() < 100:
         return (0.0, 0.0), 1.0
-    deviations = tuple(1.4826 * float(np.median(np.abs(noise[chosen]))) for noise in (a, b))
-    return (deviations[0], deviations[1]), _correlate(a[chosen], b[chosen])
+    a, b = ((luma - cv2.GaussianBlur(luma, (0, 0), 1.5))[chosen] for luma in (luma_a, luma_b))
+    noise = 1.4826 * float(np.median(np.abs(a))), 1.4826 * float(np.median(np.abs(b)))
+    return noise, _correlate(a, b)
 
 
 def _correlate(first: Floats, second: Floats) -> float:
