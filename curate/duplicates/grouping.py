@@ -19,7 +19,7 @@ from fototeca.curate.duplicates.representatives import choose_representatives
 from fototeca.curate.duplicates.results import TieCounts
 from fototeca.curate.duplicates.separate import PIXELS, Separator
 from fototeca.curate.duplicates.signatures import Signatures
-from fototeca.curate.duplicates.verdict import COPY, RESHOT, TURNED
+from fototeca.curate.duplicates.verdict import ALTERED, COPY, RESHOT, TURNED
 from fototeca.curate.labels.apart import read_apart_partners
 from fototeca.curate.manifest import list_versions, read_manifest
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
@@ -128,11 +128,20 @@ class _StrongTies:
             if self._is_strong(a, b, match):
                 self.ties.append((a, b, match.kind))
             else:
-                self.weak_ties.append((a, b, RESHOT if match.kind == COPY else match.kind))
+                self.weak_ties.append((a, b, self._weak_kind(a, b, match)))
+
+    def _weak_kind(self, a: int, b: int, match: Match) -> str:
+        """Return the kind of a tie that makes no copies. Nobody needs to review the pairs of a fixed camera."""
+        if self._is_one_camera(a, b):
+            return RESHOT if match.kind in (COPY, RESHOT) else ALTERED
+        return match.kind
+
+    def _is_one_camera(self, a: int, b: int) -> bool:
+        return a in self._cameras and self._cameras[a] == self._cameras.get(b)
 
     def _is_strong(self, a: int, b: int, match: Match) -> bool:
         if match.kind == COPY:
-            return a not in self._cameras or self._cameras[a] != self._cameras.get(b)
+            return not self._is_one_camera(a, b)
         return match.kind == TURNED and self._mirror
 
     def find_matches(self, center: int, others: Sequence[int]) -> Mapping[int, Match]:

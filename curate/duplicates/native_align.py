@@ -21,10 +21,17 @@ _SMALLEST_SIDE = 128
 MAX_STRETCH = 0.15
 """Largest difference of the warp from the identity, and largest shift in parts of a side; a larger one is no alignment."""
 
-_PYRAMID = ((96, 30), (192, 15), (512, 5))
-"""Longest side in pixels and iterations of each level of the alignment."""
+_COARSE, _FINE_ITERATIONS = ((96, 30), (192, 15)), 5
+"""Longest side in pixels and iterations of the coarse levels of the alignment, and iterations at working size."""
+
+_SHIFT_BONUS = 0.005
+"""Correlation by which an affine warp must exceed a shift at reduced size."""
+
+_SHIFT_SUFFICES = 0.985
+"""Correlation of a shift at reduced size above which no affine warp is tried there."""
 
 _SMOOTHING = 5
+_SHARPER = 1.15
 _MARGIN = 0.025
 """Part of each side that is not compared: edges of a crop or border are rarely exact."""
 
@@ -75,6 +82,15 @@ def align(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> AlignedPair | 
     return AlignedPair(colors[0], colors[1], _overlap(warp, size), opacities)
 
 
+def is_sharper(first: Floats, second: Floats) -> bool:
+    """Return True if the first of two aligned images has clearly more fine detail, in relation to its contrast."""
+    shares = []
+    for pixels in (first, second):
+        luma = compute_luma(pixels)
+        shares.append(float((luma - cv2.GaussianBlur(luma, (0, 0), 2)).std()) / max(float(luma.std()), 1e-3))
+    return shares[0] > _SHARPER * shares[1]
+
+
 def _resize(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Floats:
     if pixels.shape[1::-1] == size:
         return np.ascontiguousarray(pixels, dtype=np.float32)
@@ -84,27 +100,45 @@ def _resize(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Floats:
 
 
 def _find_warp(a: Floats, b: Floats) -> Floats | None:
-    """Return the affine warp (2, 3) that maps pixels of b to pixels of a (Evangelidis and Psarakis, PAMI 2008)."""
+    """Return the affine warp (2, 3) that maps pixels of b to pixels of a (Evangelidis and Psarakis, PAMI 2008).
+
+    At reduced size a shift alone is tried first: an affine warp errs by pixels where little but noise or a weave can be aligned.
+    """
     height, width = b.shape
-    warp = np.eye(2, 3, dtype=np.float32)
-    for side, iterations in _PYRAMID:
-        scale = side / max(height, width)
-        if scale > 1 and side > _PYRAMID[0][0]:
+    warps = []
+    for motion in (cv2.MOTION_TRANSLATION, cv2.MOTION_AFFINE):
+        warp, correlation = np.eye(2, 3, dtype=np.float32), -1.0
+        for side, iterations in _COARSE:
+            correlation, warp = _refine(a, b, warp, (side, iterations, motion))
+        warps.append((correlation - _SHIFT_BONUS * (motion == cv2.MOTION_AFFINE), warp))
+        if correlation >= _SHIFT_SUFFICES:
             break
-        scale = min(scale, 1.0)
-        size = max(8, round(width * scale)), max(8, round(height * scale))
-        small_a, small_b = (cv2.resize(luma, size, interpolation=cv2.INTER_AREA) if scale < 1 else luma for luma in (a, b))
-        warp[:, 2] *= scale
-        criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, iterations, 1e-5)
-        try:
-            _, warp = cv2.findTransformECC(small_b, small_a, warp, cv2.MOTION_AFFINE, criteria, None, _SMOOTHING)
-        except cv2.error:  # it does not converge
-            return None
-        warp[:, 2] /= scale
+    correlation, warp = max(warps, key=lambda found: found[0])
+    if correlation < 0:
+        return None
+    correlation, warp = _refine(a, b, warp, (WORKING_SIDE, _FINE_ITERATIONS, cv2.MOTION_AFFINE))
     stretched = np.abs(warp[:, :2] - np.eye(2)).max() > MAX_STRETCH
     center = np.array([width / 2, height / 2], np.float32)
     shift = np.abs(warp[:, :2] @ center + warp[:, 2] - center) / (width, height)
-    return None if stretched or shift.max() > MAX_STRETCH else warp
+    return None if correlation < 0 or stretched or shift.max() > MAX_STRETCH else warp
+
+
+def _refine(a: Floats, b: Floats, warp: Floats, level: tuple[int, int, int]) -> tuple[float, Floats]:
+    """Return the correlation after a refinement, and the warp; -1 where it does not converge. Level: side, iterations, motion."""
+    side, iterations, motion = level
+    height, width = b.shape
+    scale = min(1.0, side / max(height, width))
+    size = max(8, round(width * scale)), max(8, round(height * scale))
+    small_a, small_b = (cv2.resize(luma, size, interpolation=cv2.INTER_AREA) if scale < 1 else luma for luma in (a, b))
+    start = warp.copy()
+    start[:, 2] *= scale
+    criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, iterations, 1e-5)
+    try:
+        correlation, found = cv2.findTransformECC(small_b, small_a, start, motion, criteria, None, _SMOOTHING)
+    except cv2.error:  # it does not converge
+        return -1.0, warp
+    found[:, 2] /= scale
+    return float(correlation), found
 
 
 def _overlap(warp: Floats, size: tuple[int, int]) -> NDArray[np.bool_]:

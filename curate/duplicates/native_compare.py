@@ -31,7 +31,7 @@ class Difference:
 
     `residual`: third largest of the blocks' unexplained parts. `correlation`: of image and prediction after a high-pass filter.
     `area`, `energy`: share of the blocks that are not explained, and their share of the fine detail. `rest`: the correlation
-    outside them.
+    outside them. `detail`: standard deviation of the image's fine detail there, in gray levels.
     `noise`: noise of both in flat blocks, in gray levels; `noise_correlation`: of the two. `opacity`: third largest difference of
     opacity in a block, in levels; 0 where an image is opaque.
     """
@@ -41,6 +41,7 @@ class Difference:
     area: float
     energy: float
     rest: float
+    detail: float
     noise: tuple[float, float]
     noise_correlation: float
     opacity: float
@@ -167,6 +168,7 @@ def _measure(predicted: Floats, toned: Floats, pair: AlignedPair) -> Difference 
         area=float((z > _BAD).mean()),
         energy=float(energy[changed].sum() / max(float(energy[pair.mask].sum()), 1e-6)),
         rest=_correlate(high_p[rest_mask], high_b[rest_mask]),
+        detail=float(high_b[rest_mask].std()) if rest_mask.any() else 0.0,
         noise=noise,
         noise_correlation=noise_correlation,
         opacity=_compare_opacities(pair, valid),

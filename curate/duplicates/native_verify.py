@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fototeca.curate.duplicates.native_align import AlignedPair, align, compute_luma, cut_view
+from fototeca.curate.duplicates.native_align import AlignedPair, align, compute_luma, cut_view, is_sharper
 from fototeca.curate.duplicates.native_compare import Difference, compare
 from fototeca.curate.duplicates.native_pixels import PixelCache
 from fototeca.curate.duplicates.verdict import ALTERED, COPY, NONE, OVERLAY, RESHOT, TURNED, UNVERIFIED, Verdict
@@ -30,6 +30,8 @@ _RESIDUAL_AT_DEFAULT = 12.0
 _MIN_NOISE, _MAX_NOISE_CORRELATION = 0.5, 0.2
 _MIN_REST, _MAX_ENERGY, _MAX_AREA = 0.85, 0.30, 0.15
 _MAX_OPACITY = 24.0
+_DOUBT = 4.0
+_PLAIN_DETAIL = 3.0
 _FLAT_DIFFERENCE = 6.0
 
 _STRENGTH = {COPY: 0, TURNED: 0, RESHOT: 1, OVERLAY: 2, ALTERED: 3, UNVERIFIED: 4, NONE: 5}
@@ -66,6 +68,8 @@ class Judge:
         """Return the strongest verdict over the views; further views are tried until one says copy."""
         best = None
         for pair in views:
+            if best is not None and pair.similarity < MIN_LUMA_CORRELATION:
+                break
             judged = JudgedPair(pair, self._judge_view(pair))
             if best is None or _STRENGTH[judged.verdict.kind] < _STRENGTH[best.verdict.kind]:
                 best = judged
@@ -87,20 +91,26 @@ class Judge:
         return replace(verdict, kind=TURNED) if verdict.kind == COPY and pair.turn else verdict
 
     def _judge_pixels(self, first: NDArray[np.uint8], second: NDArray[np.uint8], unknown: Verdict) -> Verdict:
-        """Compare both directions; one settles a copy. `unknown`: the verdict where the images cannot be aligned."""
-        best: tuple[AlignedPair, Difference] | None = None
-        for a, b in ((first, second), (second, first)):
-            aligned = align(a, b)
-            if aligned is None:
-                continue
-            difference = compare(aligned)
-            if difference is None:  # too few blocks: the comparison of cells stands
-                return replace(unknown, kind=COPY if unknown.kind == UNVERIFIED else NONE)
-            if best is None or difference.residual < best[1].residual:
-                best = aligned, difference
-            if self._is_copy(difference):
-                break
-        return self._classify(*best) if best else unknown
+        """Predict the blurrier image from the sharper one, and the other way where that leaves doubt.
+
+        `unknown`: the verdict where the images cannot be aligned.
+        """
+        aligned = align(first, second)
+        if aligned is None or is_sharper(aligned.b, aligned.a):
+            first, second = second, first
+            aligned = align(first, second) or aligned
+        if aligned is None:
+            return unknown
+        difference = compare(aligned)
+        if difference is None:  # too few blocks: the comparison of cells stands
+            return replace(unknown, kind=COPY if unknown.kind == UNVERIFIED else NONE)
+        limit = max_residual(self._similarity)
+        if not self._is_copy(difference) and difference.residual <= _DOUBT * limit:
+            reverse = align(second, first)
+            other = compare(reverse) if reverse else None
+            if reverse and other and other.residual < difference.residual:
+                aligned, difference = reverse, other
+        return self._classify(aligned, difference)
 
     def _is_copy(self, difference: Difference) -> bool:
         is_explained = difference.residual <= max_residual(self._similarity)
@@ -111,7 +121,11 @@ class Judge:
         if self._is_copy(d):
             is_reshot = min(d.noise) >= _MIN_NOISE and d.noise_correlation < _MAX_NOISE_CORRELATION
             return Verdict(RESHOT if is_reshot else COPY, d.correlation, d.residual)
-        if d.rest < _MIN_REST or d.energy > _MAX_ENERGY or d.area > _MAX_AREA:
+        is_plain = d.detail < _PLAIN_DETAIL  # fine detail is noise, whose correlation means nothing
+        if is_plain and d.residual <= max_residual(self._similarity) and d.opacity <= _MAX_OPACITY:
+            return Verdict(RESHOT, d.correlation, d.residual)
+        agrees = is_plain or (d.rest >= _MIN_REST and d.energy <= _MAX_ENERGY)
+        if not agrees or d.area > _MAX_AREA:
             return Verdict(NONE, d.correlation, d.residual)
         is_overlay = d.opacity <= _MAX_OPACITY and _is_translucent(pair, d)
         return Verdict(OVERLAY if is_overlay else ALTERED, d.correlation, d.residual)

@@ -27,7 +27,7 @@ SETTINGS = "dedup-search"
 BATCH = 20_000
 """Number of new images searched between writes, which is the most that an interrupted search loses."""
 
-MAX_REFUSALS = 24
+MAX_REFUSALS = 16
 """Pairs of one image that are compared without being copies. Two images that both have as many, as thousands of exposures of one
 fixed camera, are not compared with each other; the most similar pairs are compared first."""
 
