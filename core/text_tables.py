@@ -157,7 +157,7 @@ def _make_row(line: int, cells: Sequence[str], width: int) -> TableRow:
 
 def _records(text: str, delimiter: str, file: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the line and the cells of each record that is not an empty line."""
-    csv.field_size_limit(_MAX_CELL)
+    usual_limit = csv.field_size_limit(_MAX_CELL)  # of the whole process: other readers rely on it
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     line = 1
     try:
@@ -167,6 +167,8 @@ def _records(text: str, delimiter: str, file: Path) -> Iterator[tuple[int, list[
             line = reader.line_num + 1
     except csv.Error as error:
         raise FototecaError(f"{file}, line {line}: {error}", "fix the line, or export the table as CSV again") from None
+    finally:
+        csv.field_size_limit(usual_limit)
 
 
 def _find_delimiter(text: str) -> str:

@@ -22,7 +22,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.files import csv_bytes, write_bytes, write_text
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest_fields import METADATA_FIELDS, SOURCE_FIELDS, find_invalid
+from fototeca.curate.manifest_fields import FIELDS_IF_SET, METADATA_FIELDS, find_invalid
 
 SplitName = Literal["train", "val", "test"]
 
@@ -104,6 +104,8 @@ class Manifest:
     """Groups that are in several splits of their source: group, splits, split, frozen, image_ids."""
     missing_splits: dict[str, Any] = field(default_factory=dict)
     """Splits that the sources give to no image of a category, so that train images take their place."""
+    group_by: str = ""
+    """`scene` if the images of a scene share a split; empty if only near-duplicates and groups of sources do."""
     decode_version: int = 1
     """`vision.image.DECODE_VERSION` at the time of the freeze; 1 for versions that do not name it."""
 
@@ -276,7 +278,7 @@ def _build_metadata(manifest: Manifest, decisions_sha256: str, decisions: int) -
         "moved": manifest.moved,
         "unsearched": manifest.unsearched,
         "uneven": manifest.uneven,
-        **{name: value for name in SOURCE_FIELDS if (value := getattr(manifest, name))},
+        **{name: value for name in FIELDS_IF_SET if (value := getattr(manifest, name))},
         "decode_version": manifest.decode_version,
         "row_splits": encode_splits(manifest.rows),
     }

@@ -22,11 +22,12 @@ OPTIONAL_METADATA_FIELDS: dict[str, tuple[type, ...]] = {
     "source_splits": (str,),
     "leaks": (list,),
     "missing_splits": (dict,),
+    "group_by": (str,),
 }
 """Keys that not every version has: see `encode_splits` and the fields of `curate.manifest.Manifest`."""
 
-SOURCE_FIELDS = ("source_splits", "leaks", "missing_splits")
-"""Keys of versions whose sources give splits."""
+FIELDS_IF_SET = ("source_splits", "leaks", "missing_splits", "group_by")
+"""Keys that are written only where they have a value."""
 
 
 def find_invalid(metadata: dict[str, Any]) -> str:

@@ -158,7 +158,13 @@ class Workspace(CollectingWorkspace):
         return declare_apart(self, image_ids, comment=comment)
 
     def freeze(
-        self, *, seed: int | None = None, ratios: str | None = None, note: str = "", leave_out: Sequence[str] = ()
+        self,
+        *,
+        seed: int | None = None,
+        ratios: str | None = None,
+        note: str = "",
+        leave_out: Sequence[str] = (),
+        group_by: Literal["scene", "none"] | None = None,
     ) -> FreezeResult:
         """Write the next version, `manifests/vNNN.csv`; nothing is written if it would equal the last one.
 
@@ -167,10 +173,11 @@ class Workspace(CollectingWorkspace):
             ratios: percentages of train, val and test, such as "70/10/20".
             note: a remark stored with the version.
             leave_out: categories that this version shall not have.
+            group_by: "scene" keeps bursts and alike photographs of one place in one split; by default as in the last version.
         """
         from fototeca.curate.versions.freeze import freeze_version
 
-        return freeze_version(self, seed=seed, ratios=ratios, note=note, leave_out=leave_out)
+        return freeze_version(self, seed=seed, ratios=ratios, note=note, leave_out=leave_out, group_by=group_by)
 
     def manifest(self, version: str = "latest") -> Manifest:
         """Read a frozen version: "v001", or "latest"."""

@@ -21,6 +21,7 @@ from fototeca.collect.catalog.images import Images
 from fototeca.collect.catalog.measures import LabelIssues, QualityScores
 from fototeca.collect.catalog.metadata import Metadata
 from fototeca.collect.catalog.provenance import Provenances
+from fototeca.collect.catalog.scenes import ScenePairs
 from fototeca.core.workspace import Workspace
 
 
@@ -45,6 +46,7 @@ class Catalog:
         self.label_issues = LabelIssues(self.database)
         self.duplicate_cache = DuplicateCache(self.database)
         self.app_samples = AppSamples(self.database)
+        self.scenes = ScenePairs(self.database)
 
     @classmethod
     def open(cls, workspace: Workspace) -> Self:

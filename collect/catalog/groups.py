@@ -57,18 +57,20 @@ class Groups(Repository):
         return [row["image_id"] for row in rows]
 
     def freeze(self, version: str, rows: Iterable[FrozenGroup]) -> None:
-        """Store groups and components under a version's name, replacing what is stored under it."""
-        values = [(version, row.image_id, row.group_id, int(row.is_representative), row.component) for row in rows]
+        """Store groups, components and scenes under a version's name, replacing what is stored under it."""
+        values = [(version, row.image_id, row.group_id, int(row.is_representative), row.component, row.scene) for row in rows]
         with self._database.transaction():
             self._sql.execute("DELETE FROM frozen_groups WHERE version = ?", (version,))
             self._sql.executemany(
-                "INSERT INTO frozen_groups (version, image_id, group_id, is_representative, component) VALUES (?,?,?,?,?)", values
+                "INSERT INTO frozen_groups (version, image_id, group_id, is_representative, component, scene)"
+                " VALUES (?,?,?,?,?,?)",
+                values,
             )
 
     def frozen(self, version: str) -> dict[str, FrozenGroup]:
         """Return what `freeze` stored under a version's name, by image id."""
         rows = self._sql.execute(
-            "SELECT image_id, group_id, is_representative, component FROM frozen_groups WHERE version = ?", (version,)
+            "SELECT image_id, group_id, is_representative, component, scene FROM frozen_groups WHERE version = ?", (version,)
         )
         return {row["image_id"]: FrozenGroup(**{**row, "is_representative": bool(row["is_representative"])}) for row in rows}
 

@@ -221,12 +221,13 @@ class TieRow:
 
 @dataclass(frozen=True)
 class FrozenGroup:
-    """An image's group and component when a version was frozen; empty where it had none."""
+    """An image's group, component and scene when a version was frozen; empty where it had none."""
 
     image_id: str
     group_id: str
     is_representative: bool
     component: str
+    scene: str = ""
 
 
 @dataclass(frozen=True)

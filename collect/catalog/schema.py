@@ -220,6 +220,14 @@ MIGRATIONS = (
         other_image_id TEXT NOT NULL DEFAULT '' -- of `apart`, the image of which it is no copy
     ) STRICT;
     CREATE INDEX decisions_image ON decisions (image_id);
+    ALTER TABLE frozen_groups ADD COLUMN scene TEXT NOT NULL DEFAULT '';    -- name of the scene, where scenes share a split
+    CREATE TABLE scene_pairs (         -- pairs that were compared for the question of one scene
+        a TEXT NOT NULL REFERENCES images,
+        b TEXT NOT NULL REFERENCES images,
+        version INTEGER NOT NULL,      -- of the comparison
+        agreeing INTEGER NOT NULL,     -- local matches that agree on one affine map
+        PRIMARY KEY (a, b)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE app_samples (         -- samples that the FiftyOne App shows; one that is missing there was deleted in the App
         image_id TEXT PRIMARY KEY REFERENCES images,
         dataset TEXT NOT NULL,         -- random id of the FiftyOne dataset

@@ -13,13 +13,13 @@ from fototeca.collect.files.folder_labels import FolderNames
 from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.files.group_by import GroupBy, ImageFacts, group_folders, group_images
 from fototeca.collect.files.originals import find_originals
-from fototeca.collect.files.photo_times import read_taken
 from fototeca.collect.files.table_columns import TableColumns
 from fototeca.core.class_mapping import normalize_category, read_mapping
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.label_rows import Classes
 from fototeca.core.settings import Settings
+from fototeca.vision.exif import read_file_time_taken
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def find_split_facts(dataset: Dataset, options: FolderOptions, settings: Setting
         dataset.file_names,
         lambda: group_folders(find_class_paths(dataset.names, settings), _class_test(options, settings)),
         lambda column: {name: "+".join(sorted(set(values))) for name, values in table.values(column).items()} if table else {},
-        lambda name: read_taken(dataset.folder / name),
+        lambda name: read_file_time_taken(dataset.folder / name),
     )
     groups = group_images(GroupBy.parse(options.group_by, table.headers if table else ()), dataset.names, facts)
     return SplitFacts(

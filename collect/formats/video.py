@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
-_ENDINGS = "3g2 3gp asf avi dv flv m2ts m2v m4v mjpeg mkv mov mp4 mpeg mpg mts mxf ogv qt ts vob webm wmv"
+_ENDINGS = "3g2 3gp asf avi dv flv m2ts m2v m4v mkv mov mp4 mpeg mpg mts mxf ogv qt ts vob webm wmv"
 VIDEO_SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split())
 """File name suffixes of videos in a folder."""
 
@@ -30,7 +30,7 @@ MAX_SECONDS = 24 * 3600
 JPEG_QUALITY = 95
 """Quality of the JPEG files of frames, without chroma subsampling."""
 
-_DEMUXERS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,mxf,dv,m4v,mjpeg,h264,hevc,ivf"
+_DEMUXERS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,mxf,dv,m4v,ivf"
 """Containers that are read. Playlists and concatenations are not: they may name other files and addresses."""
 
 _HASHED_BYTES = 1 << 20

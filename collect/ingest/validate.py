@@ -8,6 +8,7 @@ from fototeca.collect.catalog import ImageRow
 from fototeca.collect.store import EXTENSIONS, store_image
 from fototeca.core.memory_budget import MemoryBudget
 from fototeca.core.workspace import Workspace
+from fototeca.vision.exif import read_time_taken
 from fototeca.vision.hashes import phash
 from fototeca.vision.image import MAX_PIXELS, DecodeError, ImageInfo, decode_grey, inspect
 from fototeca.vision.quality import quality
@@ -25,10 +26,10 @@ class ImageRejectedError(Exception):
         self.reason = reason
 
 
-def _measure(data: bytes, max_pixels: int) -> tuple[str, dict[str, float], ImageInfo]:
-    """Return pHash, quality scores and format of an image; the decoded pixels are freed on return, within the budget."""
+def _measure(data: bytes, max_pixels: int) -> tuple[str, dict[str, float], ImageInfo, str]:
+    """Return pHash, quality scores, format and EXIF time of an image; decoded pixels are freed on return, within the budget."""
     gray, info = decode_grey(data, max_pixels=max_pixels)
-    return phash(gray), quality(gray), info
+    return phash(gray), quality(gray), info, read_time_taken(data)
 
 
 def accept_image(
@@ -45,7 +46,7 @@ def accept_image(
         if header.format not in EXTENSIONS:
             raise ImageRejectedError("unsupported-format")
         with reserve_pixels(_PIXELS, header.width * header.height):
-            image_hash, scores, info = _measure(data, max_pixels)
+            image_hash, scores, info, taken = _measure(data, max_pixels)
     except DecodeError as error:
         raise ImageRejectedError(error.reason) from None
     if min(info.width, info.height) < min_side:
@@ -54,4 +55,4 @@ def accept_image(
     properties = (info.format, info.width, info.height, info.mode, len(data), image_hash)
     row = ImageRow(image_id, workspace.relative(path), *properties)
     normalized = ",".join(info.normalized)
-    return replace(row, background=info.background, frame=info.frame, normalized=normalized), scores
+    return replace(row, background=info.background, frame=info.frame, normalized=normalized, taken=taken), scores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -117,18 +117,22 @@ def freeze(
     leave_out: Annotated[
         list[str] | None, typer.Option(help="Category that this version does not have; can be repeated.")
     ] = None,
+    group_by: Annotated[
+        Literal["scene", "none"] | None,
+        typer.Option(help="scene: bursts and alike photographs of one place share a split; none. Default: the last version's."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Freeze the accepted images as the next version, split into train, val and test.
 
     Images keep the split they had in earlier versions, new ones that of their source where it was collected with --keep-splits;
-    near-duplicates never cross splits.
+    near-duplicates never cross splits, and scenes do not with --group-by scene.
 
-    Example: fototeca curate freeze --note "after the first review"
+    Example: fototeca curate freeze --group-by scene --note "after the first review"
     """
     from fototeca.curate.versions.freeze import freeze_table, freeze_version
 
-    result = freeze_version(Workspace.find(), seed=seed, ratios=ratios, note=note, leave_out=leave_out or ())
+    result = freeze_version(Workspace.find(), seed=seed, ratios=ratios, note=note, leave_out=leave_out or (), group_by=group_by)
     typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else freeze_table(result))
 
 

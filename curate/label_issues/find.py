@@ -75,7 +75,7 @@ def find_label_issues(workspace: Workspace, *, model: str | None = None, weights
     images = [image for image in snapshot.images if image.status == "accepted" and _has_known_labels(image, workspace.settings)]
     _check_enough(images, task)
     backbone = choose_backbone(model, weights)
-    images = _select_readable(workspace, images, backbone)
+    images = select_readable(workspace, images, backbone)
     categories = _check_enough(images, task)
     items = [(image.image_id, workspace.root / image.path) for image in images]
     features = extract_features(workspace, items, backbone)
@@ -102,7 +102,7 @@ def _check_enough(images: Sequence[ImageRow], task: Task) -> list[str]:
     return categories
 
 
-def _select_readable(workspace: Workspace, images: Sequence[ImageRow], backbone: Backbone) -> list[ImageRow]:
+def select_readable(workspace: Workspace, images: Sequence[ImageRow], backbone: Backbone) -> list[ImageRow]:
     """Return the images that can be decoded and cache their pixels for the backbone; report the others."""
     steps, broken = backbone.preprocessing, dict[str, str]()
     items = [(image.image_id, workspace.root / image.path) for image in images]

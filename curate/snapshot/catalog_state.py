@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fototeca.collect.catalog import Catalog, FrozenGroup, ImageRow, ReviewState
@@ -38,6 +38,8 @@ class CatalogSnapshot:
     """Threshold of the last search for near-duplicates, in bits; None before the first."""
     newest: str
     """Latest time of any record, which is later than now if the clock was set back."""
+    scenes: Mapping[str, str] = field(default_factory=dict)
+    """Scene of each image that is in one, where scenes share a split; empty otherwise."""
 
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
@@ -74,13 +76,22 @@ def read_past_snapshot(catalog: Catalog, metadata: Mapping[str, Any]) -> Catalog
     reviewed = {decision.image_id for decision in active_reviews(decisions)}
     images = {image_id: replace(image, reviewed=image_id in reviewed) for image_id, image in images.items()}
     sources = _read_sources(catalog, metadata["created"])
-    return CatalogSnapshot(tuple(images.values()), *sources, last_decision, metadata["threshold"], metadata["created"])
+    scenes = {image_id: row.scene for image_id, row in groups.items() if row.scene}
+    return CatalogSnapshot(tuple(images.values()), *sources, last_decision, metadata["threshold"], metadata["created"], scenes)
 
 
-def store_groups(catalog: Catalog, version: str, images: Iterable[ImageRow]) -> None:
-    """Store the current groups of images under the name of a version, since a later search for duplicates replaces them."""
-    grouped = [image for image in images if image.group or image.component not in ("", image.image_id)]
-    rows = [FrozenGroup(image.image_id, image.group, image.is_representative, image.component) for image in grouped]
+def store_groups(catalog: Catalog, version: str, snapshot: CatalogSnapshot) -> None:
+    """Store the groups and scenes of a snapshot under the name of a version, since later searches replace them."""
+    scenes = snapshot.scenes
+    grouped = [
+        image
+        for image in snapshot.images
+        if image.group or image.component not in ("", image.image_id) or image.image_id in scenes
+    ]
+    rows = [
+        FrozenGroup(image.image_id, image.group, image.is_representative, image.component, scenes.get(image.image_id, ""))
+        for image in grouped
+    ]
     catalog.groups.freeze(version, rows)
 
 

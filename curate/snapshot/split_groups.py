@@ -1,4 +1,4 @@
-"""Groups of images that must share a split: near-duplicates, augmented copies of one original, and split groups of a source."""
+"""Groups of images that must share a split: near-duplicates, augmented copies of one original, source groups, scenes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def find_split_groups(snapshot: CatalogSnapshot) -> dict[str, str]:
     first: dict[str, int] = {}
     for index, image in enumerate(images):
         keys = {f"source {name}" for name in snapshot.source_groups.get(image.image_id, ())}
-        keys |= {f"{kind} {name}" for kind, name in (("group", image.group), ("component", image.component)) if name}
+        named = (("group", image.group), ("component", image.component), ("scene", snapshot.scenes.get(image.image_id, "")))
+        keys |= {f"{kind} {name}" for kind, name in named if name}
         for key in keys:
             if first.setdefault(key, index) != index:
                 sets.union(first[key], index)

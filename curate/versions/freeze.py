@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 from fototeca.collect.catalog import AFTER_LAST_VERSION, Catalog, ImageRow, replace_surrogates
 from fototeca.core.console import notify
@@ -23,16 +23,22 @@ from fototeca.curate.manifest import (
     manifest_bytes,
     next_version,
     read_manifest,
+    read_metadata,
     write_manifest,
 )
 from fototeca.curate.review.apart import regroup_apart
 from fototeca.curate.review.queues import CONFLICT, DISAGREED, list_review_items
+from fototeca.curate.scenes.find import compare_scenes, form_scenes
+from fototeca.curate.scenes.flattery import report_scenes
 from fototeca.curate.snapshot.catalog_state import CatalogSnapshot, read_snapshot, store_groups
 from fototeca.curate.versions.decision_log import list_unstored_decisions
 from fototeca.curate.versions.plan import check_categories, count_left_out, plan_rows
 from fototeca.curate.versions.ratios import DEFAULT_RATIOS, Ratios, read_ratios
 from fototeca.curate.versions.source_splits import source_split_lines
 from fototeca.vision.image import DECODE_VERSION
+
+GroupBy = Literal["scene", "none"]
+"""What shares a split besides near-duplicates and groups of sources."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,7 @@ class _Options:
     ratios: Ratios | None
     note: str
     categories: tuple[str, ...]
+    group_by: GroupBy | None
 
 
 def freeze_version(
@@ -85,16 +92,18 @@ def freeze_version(
     ratios: str | None = None,
     note: str = "",
     leave_out: Sequence[str] = (),
+    group_by: GroupBy | None = None,
 ) -> FreezeResult:
     """Write the next version from the accepted images.
 
     `seed`, `ratios` (such as "70/10/20"): for images that no version contains; by default those of the last version, or 0 and
-    70/10/20. `leave_out`: categories that this version shall not have. If the result equals the last version and no person has
-    decided anything since, nothing is written and the last version is returned.
+    70/10/20. `leave_out`: categories that this version shall not have. `group_by`: with "scene" the images of a burst and alike
+    photographs of one place share a split; by default as in the last version. If the result equals the last version and no
+    person has decided anything since, nothing is written and the last version is returned.
 
     Raises:
         FototecaError: images carry categories that the configuration lacks, a category has too few images to split, `leave_out`
-            names an unknown category, an earlier version was edited, or the disk is full. Earlier versions stay as they were in
+            or `group_by` is unknown, an earlier version was edited, or the disk is full. Earlier versions stay as they were in
             every case.
 
     Example:
@@ -102,10 +111,14 @@ def freeze_version(
         'v001'
     """
     requested = read_ratios(ratios) if ratios is not None else None
-    options = _Options(seed, requested, replace_surrogates(note), _remaining_categories(workspace, leave_out))
+    if group_by not in (None, *get_args(GroupBy)):
+        raise FototecaError(f"no grouping {group_by!r}", "--group-by takes scene or none")
+    options = _Options(seed, requested, replace_surrogates(note), _remaining_categories(workspace, leave_out), group_by)
     with Catalog.open(workspace) as catalog:
         try:
             regroup_apart(workspace, catalog)
+            if _groups_by_scene(workspace, options):
+                compare_scenes(workspace, catalog)
             result = _freeze(workspace, catalog, options)
             if result.new and result.manifest.leaks:
                 result = replace(result, file_names=catalog.provenance.file_names())
@@ -117,6 +130,7 @@ def freeze_version(
                 f"the version could not be written: {error}{intact}",
                 "fix that, and freeze again",
             ) from None
+        report_scenes(workspace, catalog, result.manifest, new=result.new)
     _warn(result)
     if lost := _count_groups_without_copy([item.image for item in items]):
         notify(
@@ -143,17 +157,19 @@ def _freeze(workspace: Workspace, catalog: Catalog, options: _Options) -> Freeze
     """
     with catalog.transaction():
         snapshot = read_snapshot(catalog)
+        if _groups_by_scene(workspace, options):
+            snapshot = replace(snapshot, scenes=form_scenes(catalog, snapshot).scene_of)
         decisions = list_unstored_decisions(catalog, workspace)
         has_decisions = any(decision.actor_kind == "person" for decision in decisions)
         moment = catalog.metadata.next_time()
         result = _draft(workspace, snapshot, options, has_decisions, moment)
         if result.new:
-            store_groups(catalog, result.manifest.version, snapshot.images)
+            store_groups(catalog, result.manifest.version, snapshot)
             later = datetime.fromisoformat(result.manifest.created) + timedelta(microseconds=1)
             catalog.metadata.set(AFTER_LAST_VERSION, later.isoformat(timespec="microseconds"))
     if result.new:
         with catalog.transaction():
-            store_groups(catalog, result.manifest.version, snapshot.images)
+            store_groups(catalog, result.manifest.version, snapshot)
             write_manifest(result.manifest, decisions)
     return result
 
@@ -173,8 +189,9 @@ def _draft(workspace: Workspace, snapshot: CatalogSnapshot, options: _Options, h
     negatives = sum(not row.labels and row.image_id not in reviewed for row in plan.rows)
     unlabeled = sum(not image.label for image in accepted) if settings.task == "single" else 0
     sha256 = hashlib.sha256(manifest_bytes(plan.rows)).hexdigest()
-    identity = (sha256, options.categories, settings.task, DECODE_VERSION)
-    if parent and not has_decisions and identity == (parent.sha256, parent.categories, parent.task, parent.decode_version):
+    group_by = "scene" if _groups_by_scene(workspace, options) else ""
+    identity = (sha256, options.categories, settings.task, DECODE_VERSION, group_by)
+    if parent and not has_decisions and identity == _identity(parent):
         return FreezeResult(parent, False, unlabeled, negatives, left_out)
     version = next_version(workspace)
     manifest = Manifest(
@@ -198,9 +215,15 @@ def _draft(workspace: Workspace, snapshot: CatalogSnapshot, options: _Options, h
         leaks=plan.source_splits.leaks,
         source_splits=plan.source_splits.encode(row.image_id for row in plan.rows),
         missing_splits={label: list(splits) for label, splits in plan.source_splits.missing.items()},
+        group_by=group_by,
         decode_version=DECODE_VERSION,
     )
     return FreezeResult(manifest, True, unlabeled, negatives, left_out)
+
+
+def _identity(manifest: Manifest) -> tuple[object, ...]:
+    """Return the values that make another version necessary where they differ."""
+    return manifest.sha256, manifest.categories, manifest.task, manifest.decode_version, manifest.group_by
 
 
 def freeze_table(result: FreezeResult) -> str:
@@ -218,6 +241,14 @@ def freeze_table(result: FreezeResult) -> str:
     lines += [f"uneven: {label}: {reason}" for label, reason in reasons.items()]
     lines += [f"left out: {label}: {count} images" for label, count in result.left_out.items()]
     return "\n".join([*lines, *(source_split_lines(manifest, result.file_names) if result.new else ())])
+
+
+def _groups_by_scene(workspace: Workspace, options: _Options) -> bool:
+    """Return True if scenes share a split: as asked, else as in the last version."""
+    if options.group_by is not None:
+        return options.group_by == "scene"
+    versions = list_versions(workspace)
+    return bool(versions) and read_metadata(workspace, versions[-1]).get("group_by") == "scene"
 
 
 def _remaining_categories(workspace: Workspace, leave_out: Sequence[str]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.review_state import active_reviews
 from fototeca.curate.manifest import ManifestRow, list_versions, read_manifest
 from fototeca.curate.versions.decision_log import read_decision_log
+from fototeca.vision.exif import read_time_taken
 from fototeca.vision.hashes import phash
 from fototeca.vision.image import DecodeError, decode_grey
 
@@ -94,7 +95,8 @@ def _read_image(workspace: Workspace, path: Path) -> ImageRow | None:
         return None
     properties = (info.format, info.width, info.height, info.mode, len(data), phash(grey))
     row = ImageRow(path.stem, workspace.relative(path), *properties)
-    return replace(row, background=info.background, frame=info.frame, normalized=",".join(info.normalized))
+    normalized = ",".join(info.normalized)
+    return replace(row, background=info.background, frame=info.frame, normalized=normalized, taken=read_time_taken(data))
 
 
 def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], counts: _Counts) -> None:

@@ -20,6 +20,7 @@ from fototeca.core.file_index import FileIndex
 from fototeca.core.label_rows import Classes, LabelAssignment
 from fototeca.core.label_tables import read_label_table
 from fototeca.core.settings import Category, Settings, Task
+from fototeca.core.text_tables import read_table
 
 FILES = ("0.jpg", "1.jpg", "sub/nin\u0303o.JPG", "sub/deep/x 1.png", "ISIC_7.jpeg", "a/same.jpg", "b/same.jpg")
 
@@ -213,3 +214,11 @@ def test_json_lines_with_broken_lines_account_for_them(tmp_path: Path) -> None:
     lines = [json.dumps({"file_name": "0.jpg", "label": "cat"}), "{broken", "[1]", json.dumps({"file_name": "1.jpg", "label": 5})]
     rows = read(tmp_path, "\n".join(lines), name="metadata.jsonl").rows
     assert [(row.line, row.outcome) for row in rows] == [(1, "applied"), (2, "malformed"), (3, "malformed"), (4, "other-class")]
+
+
+def test_reading_a_table_leaves_the_limit_of_csv_cells(tmp_path: Path) -> None:
+    """Python's limit holds for the whole process; a cell of a table may be longer."""
+    limit = csv.field_size_limit()
+    (tmp_path / "a.csv").write_text(f"path,label\n{'x' * (limit + 1)},cat\n", encoding="utf-8")
+    assert len(read_table(tmp_path / "a.csv").rows) == 1
+    assert csv.field_size_limit() == limit

@@ -17,6 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from fototeca.analysis.features import embedding as embed
 from fototeca.analysis.features.embedding import compute_embedding, embed_run, principal_components, umap
+from fototeca.collect.catalog import Catalog
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import ManifestRow
@@ -121,7 +122,9 @@ def test_page_shows_the_image_under_the_pointer(
         row = told[lonely]
         right = "right" if row["label"] == row["predicted"] else "wrong"
         shown = f"label: {row['label']} · prediction: {row['predicted']} · error: {right} · split: {row['split']}"
-        assert words == f"{row['image_id'][:12]} · {shown}"
+        with Catalog.open(workspace) as catalog:
+            name = catalog.provenance.file_names()[row["image_id"]]
+        assert words == f"{name} · {shown}"
         assert browser.execute_script("return document.getElementById('image').naturalWidth") == 72
         Select(browser.find_element(By.ID, "coloring")).select_by_visible_text("split")
         Select(browser.find_element(By.ID, "method")).select_by_visible_text("PCA")

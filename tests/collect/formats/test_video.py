@@ -61,7 +61,10 @@ def test_names_and_faults(tmp_path: Path) -> None:
     concat = tmp_path / "c.mp4"
     concat.write_text(f"ffconcat version 1.0\nfile {video}\n")
     assert not list(read_frames(concat, 1, "c.mp4", passed_over))
-    assert {row.reason: row.count for row in passed_over.counts()} == {"damaged-video": 2, "short-video": 1}
+    photograph = tmp_path / "d.mp4"
+    Image.new("RGB", (64, 64), "red").save(photograph, "JPEG")
+    assert not list(read_frames(photograph, 1, "d.mp4", passed_over))
+    assert {row.reason: row.count for row in passed_over.counts()} == {"damaged-video": 3, "short-video": 1}
 
 
 def test_a_folder_without_videos_is_an_error(tmp_path: Path) -> None:

@@ -15,6 +15,12 @@ from fototeca.curate.review.session import ReviewSession
 from tests.curate.conftest import AddImages
 
 
+def read_names(path: Path) -> list[str]:
+    """Return the column `file_name` of a CSV file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [row["file_name"] for row in csv.DictReader(file)]
+
+
 def test_names_in_tables_files_and_the_review_page(
     workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], tmp_path: Path
 ) -> None:
@@ -23,11 +29,14 @@ def test_names_in_tables_files_and_the_review_page(
     group_images(workspace, [ids[:2]])
     rows = list_groups(workspace)
     write_groups_csv(rows, tmp_path / "groups.csv")
-    assert [row["file_name"] for row in csv.DictReader((tmp_path / "groups.csv").open(encoding="utf-8"))] == ["0.png", "1.png"]
+    assert read_names(tmp_path / "groups.csv") == [
+        "0.png",
+        "1.png",
+    ]
     assert [line.split()[-1] for line in groups_table(rows).splitlines()[1:]] == ["0.png", "1.png"]
     issues = store_label_issues(workspace, [LabelIssue(ids[2], "label-error", "dog", "cat", 0.9, ())], 0)
     write_label_issues_csv(issues, tmp_path / "issues.csv")
-    assert [row["file_name"] for row in csv.DictReader((tmp_path / "issues.csv").open(encoding="utf-8"))] == ["2.png"]
+    assert read_names(tmp_path / "issues.csv") == ["2.png"]
     assert label_issues_table(issues, 5).splitlines()[0].endswith("  2.png")
     findings = measure_quality(workspace, QualityThresholds())
     assert {finding.file_name for finding in findings} == {"0.png", "1.png", "2.png"}

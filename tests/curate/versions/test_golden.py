@@ -20,7 +20,7 @@ import pytest
 from fototeca.collect.catalog import Actor, Catalog, Edit, GroupRow, ImageRow, Provenance
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import list_versions, read_manifest, read_metadata
-from fototeca.curate.manifest_fields import METADATA_FIELDS, OPTIONAL_METADATA_FIELDS, SOURCE_FIELDS
+from fototeca.curate.manifest_fields import FIELDS_IF_SET, METADATA_FIELDS, OPTIONAL_METADATA_FIELDS
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
 from fototeca.curate.versions.decision_log import read_decision_log
 from fototeca.curate.versions.freeze import FreezeResult, freeze_version
@@ -197,7 +197,7 @@ def test_versions_of_every_release_can_be_read(tmp_path: Path, name: str, releas
         decisions = read_decision_log(workspace, version)
         assert (len(manifest.rows), manifest.categories, manifest.task) == (metadata["rows"], NAMES, name)
         assert manifest.decode_version == 1
-        always = OPTIONAL_METADATA_FIELDS.keys() - set(SOURCE_FIELDS)
+        always = OPTIONAL_METADATA_FIELDS.keys() - set(FIELDS_IF_SET)
         assert set(metadata) == {"schema", *METADATA_FIELDS, *(always if release == "current" else ())}
         assert len(decisions) == metadata["decisions"]
         assert {decision.image_id for decision in decisions} <= {golden_image_id(number) for number in range(111)}

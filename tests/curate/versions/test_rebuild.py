@@ -16,7 +16,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.manifest import SplitName, count_rows, encode_splits, manifest_bytes, read_manifest
-from fototeca.curate.snapshot.catalog_state import store_groups
+from fototeca.curate.snapshot.catalog_state import read_snapshot, store_groups
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
 from fototeca.curate.versions.verify import verify_version
@@ -159,7 +159,7 @@ def test_interrupted_concurrent_freeze_does_not_affect_a_rebuild(
         if not catalog.database.connection.in_transaction:
             monkeypatch.undo()
             group_images(workspace, [ids[3:6], ids[15:18]], keep_near=True)
-            store_groups(catalog, "v001", catalog.images.all())
+            store_groups(catalog, "v001", read_snapshot(catalog))
 
     monkeypatch.setattr(Catalog, "transaction", transaction_with_concurrent_freeze)
     manifest = freeze_version(workspace).manifest
