@@ -76,7 +76,7 @@ def make_copies(paths: list[Path], chosen: list[int], folder: Path, seed: int) -
 
 
 def fototeca_ties(paths: list[Path], copies: Mapping[str, Mapping[int, Path]]) -> dict[str, list[tuple[int, int, str]]]:
-    """Return by edit the ties of the copies with the photographs: numbers of both and the kind of tie, with a line about the CPU."""
+    """Return by edit the ties of the copies with the photographs: numbers of both and the kind of tie."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = create_workspace(Path(folder) / "w", ["photograph"], target=1)
         known = KnownImages(workspace, [Photograph(str(number), str(path.resolve())) for number, path in enumerate(paths)])
@@ -127,9 +127,8 @@ def all_pairs(ties: Mapping[str, list[tuple[int, int, str]]]) -> PairsByEdit:
 
 def print_lookalikes(seed: int, size: int) -> None:
     """Deduplicate sets of look-alikes, with their labels and with one label, and print the numbers of images set aside."""
-    print(
-        f"\n| {size} look-alikes | set aside, with labels | set aside, one label | ties | CPU s |\n| --- | ---: | ---: | --- | ---: |"
-    )
+    print(f"\n| {size} look-alikes | set aside, with labels | set aside, one label | ties | CPU s |")
+    print("| --- | ---: | ---: | --- | ---: |")
     total = 0
     for name, images in draw_lookalikes(seed, size).items():
         start, counts = time.process_time(), []
