@@ -32,6 +32,9 @@ _SHIFT_SUFFICES = 0.985
 
 _SMOOTHING = 5
 _SHARPER = 1.15
+_BLACK, _WHITE, _SATURATION = 1, 254, 0.005
+"""Levels of saturated pixels, and the difference of their shares from which the less saturated image predicts the other."""
+
 _MARGIN = 0.025
 """Part of each side that is not compared: edges of a crop or border are rarely exact."""
 
@@ -82,8 +85,14 @@ def align(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> AlignedPair | 
     return AlignedPair(colors[0], colors[1], _overlap(warp, size), opacities)
 
 
-def is_sharper(first: Floats, second: Floats) -> bool:
-    """Return True if the first of two aligned images has clearly more fine detail, in relation to its contrast."""
+def is_richer(first: Floats, second: Floats) -> bool:
+    """Return True if the second of two aligned images follows from the first rather than the other way.
+
+    The first is then clearly less saturated, or as saturated and with more fine detail in relation to its contrast.
+    """
+    lost = [float(((pixels <= _BLACK) | (pixels >= _WHITE)).mean()) for pixels in (first, second)]
+    if abs(lost[0] - lost[1]) > _SATURATION:
+        return lost[0] < lost[1]
     shares = []
     for pixels in (first, second):
         luma = compute_luma(pixels)

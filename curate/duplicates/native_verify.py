@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fototeca.curate.duplicates.native_align import AlignedPair, align, compute_luma, cut_view, is_sharper
+from fototeca.curate.duplicates.native_align import AlignedPair, align, compute_luma, cut_view, is_richer
 from fototeca.curate.duplicates.native_compare import Difference, compare
 from fototeca.curate.duplicates.native_pixels import PixelCache
 from fototeca.curate.duplicates.verdict import ALTERED, COPY, NONE, OVERLAY, RESHOT, TURNED, UNVERIFIED, Verdict
@@ -91,12 +91,12 @@ class Judge:
         return replace(verdict, kind=TURNED) if verdict.kind == COPY and pair.turn else verdict
 
     def _judge_pixels(self, first: NDArray[np.uint8], second: NDArray[np.uint8], unknown: Verdict) -> Verdict:
-        """Predict the blurrier image from the sharper one, and the other way where that leaves doubt.
+        """Predict the more saturated or blurrier image from the other, and the other way where that leaves doubt.
 
         `unknown`: the verdict where the images cannot be aligned.
         """
         aligned = align(first, second)
-        if aligned is None or is_sharper(aligned.b, aligned.a):
+        if aligned is None or is_richer(aligned.b, aligned.a):
             first, second = second, first
             aligned = align(first, second) or aligned
         if aligned is None:
