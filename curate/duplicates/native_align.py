@@ -35,6 +35,9 @@ _SHARPER = 1.15
 _BLACK, _WHITE, _SATURATION = 1, 254, 0.005
 """Levels of saturated pixels, and the difference of their shares from which the less saturated image predicts the other."""
 
+_GRAY = 1.5
+"""Mean difference of the largest and smallest channel, in levels, below which an image is gray."""
+
 _MARGIN = 0.025
 """Part of each side that is not compared: edges of a crop or border are rarely exact."""
 
@@ -88,8 +91,12 @@ def align(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> AlignedPair | 
 def is_richer(first: Floats, second: Floats) -> bool:
     """Return True if the second of two aligned images follows from the first rather than the other way.
 
-    The first is then clearly less saturated, or as saturated and with more fine detail in relation to its contrast.
+    The first is then in color and the second gray, or it is clearly less saturated, or as saturated and with more fine detail in
+    relation to its contrast.
     """
+    grays = [_is_gray(pixels) for pixels in (first, second)]
+    if grays[0] != grays[1]:
+        return grays[1]
     lost = [float(((pixels <= _BLACK) | (pixels >= _WHITE)).mean()) for pixels in (first, second)]
     if abs(lost[0] - lost[1]) > _SATURATION:
         return lost[0] < lost[1]
@@ -98,6 +105,11 @@ def is_richer(first: Floats, second: Floats) -> bool:
         luma = compute_luma(pixels)
         shares.append(float((luma - cv2.GaussianBlur(luma, (0, 0), 2)).std()) / max(float(luma.std()), 1e-3))
     return shares[0] > _SHARPER * shares[1]
+
+
+def _is_gray(pixels: Floats) -> bool:
+    """Return True if the channels differ by less than the noise of JPEG compression."""
+    return float((pixels.max(axis=2) - pixels.min(axis=2)).mean()) < _GRAY
 
 
 def _resize(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Floats:
