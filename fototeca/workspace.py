@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fototeca.analysis.report.page import ReportResult
     from fototeca.collect.catalog import Decision
     from fototeca.collect.status import WorkspaceStatus
+    from fototeca.core.trust import TrustedThing
     from fototeca.curate.duplicates.listing import MemberRow
     from fototeca.curate.duplicates.results import DedupResult
     from fototeca.curate.label_issues.find import LabelIssue
@@ -61,6 +62,18 @@ class Workspace(CollectingWorkspace):
     def open(cls, path: Path | str | None = None) -> Workspace:
         """Open the workspace at `path`, else at FOTOTECA_WORKSPACE, else in the nearest parent of the current folder."""
         return cls(cls.find(path).root)
+
+    def trust(self) -> list[TrustedThing]:
+        """Trust the links, site files, tables and model sources of this workspace as they are now, and return them.
+
+        Read them first: they reach servers or other folders, or run code. A workspace whose links are not trusted is opened by
+        `ft.Workspace(path)`.
+        """
+        from fototeca.core.trust import list_trusted_things, record_trust
+
+        things = list_trusted_things(self.root)
+        record_trust(self.root, things)
+        return things
 
     def status(self) -> WorkspaceStatus:
         """Count the images of each category: collected, accepted, rejected, duplicates, reviewed, target."""
