@@ -81,16 +81,17 @@ class Workspace(CollectingWorkspace):
 
         return workspace_status(self)
 
-    def deduplicate(self, *, threshold: int = 10, keep_near: bool = False) -> DedupResult:
+    def deduplicate(self, *, threshold: int = 10, similarity: float = 0.8, keep_near: bool = False) -> DedupResult:
         """Group duplicates and near-duplicates and set aside all but the best image of each group.
 
         Args:
             threshold: largest Hamming distance between perceptual hashes, in bits, 0 to 31.
+            similarity: how alike a copy must be at native detail, 0.5 to 1.
             keep_near: set aside exact copies only; near-duplicates share a split.
         """
         from fototeca.curate.duplicates import dedup
 
-        return dedup(self, threshold=threshold, keep_near=keep_near)
+        return dedup(self, threshold=threshold, similarity=similarity, keep_near=keep_near)
 
     def duplicate_groups(self) -> list[MemberRow]:
         """Return the members of every duplicate group, with the reason and distance of each."""
