@@ -104,7 +104,7 @@ def trust(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
     Until then it has no effect: site files, tables that name machines, links out of the workspace, source of models. What changes
     later must be trusted again. In a terminal the command asks before it records.
 
-    Example: fototeca --workspace cloned trust
+    Example: fototeca trust
     """
     from fototeca.core.trust import list_trusted_things, list_untrusted, record_trust
 
