@@ -28,10 +28,11 @@ from fototeca.train.training.data import ImageDataset, encode_labels, locate_ima
 from fototeca.train.training.device import make_fabric
 from fototeca.train.training.losses import evaluate
 from fototeca.train.training.predict import as_float64, predict
-from fototeca.vision.backbones import Preprocessing, build_model
+from fototeca.vision.backbones import build_model
 from fototeca.vision.feature_math import DoubleArray, FloatArray
 from fototeca.vision.loading import load_own
 from fototeca.vision.pixels import PixelCache
+from fototeca.vision.preprocessing import Preprocessing
 from fototeca.vision.weights import file_sha256
 
 Method = Literal["mean", "weighted", "soup"]

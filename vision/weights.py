@@ -24,9 +24,6 @@ from fototeca.vision.state_dicts import StateDict, read_state_dict, read_tensor_
 TIMEOUT = 10.0
 """Seconds without data after which a download fails."""
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet's channel mean and standard deviation, which every torchvision model expects."""
-
 
 @dataclass(frozen=True)
 class WeightFile:

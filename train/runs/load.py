@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 def load_model(workspace: Workspace, run: Run) -> LoadedModel:
     """Return the run's model. FototecaError if the run is not finished, or its file or a member of an ensemble is missing."""
     from fototeca.train.heads.tree_arrays import BoostedTrees
-    from fototeca.vision.backbones import Preprocessing, build_model
+    from fototeca.vision.backbones import build_model
     from fototeca.vision.loading import load_own
+    from fototeca.vision.preprocessing import Preprocessing
 
     if not run.done:
         raise FototecaError(f"run {run.id} is not finished", "run its train command again to resume")

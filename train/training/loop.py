@@ -24,9 +24,9 @@ from fototeca.train.training.losses import compute_loss, evaluate, num_correct
 from fototeca.train.training.metrics_log import EPOCH_COLUMNS, STEP_COLUMNS, MetricsLog
 from fototeca.train.training.optim import make_optimizer, make_schedule, set_lr, train_mode
 from fototeca.train.training.predict import predict_distributed
-from fototeca.vision.backbones import Preprocessing
 from fototeca.vision.loading import load_own
 from fototeca.vision.memory import is_out_of_memory, keep_freed_memory
+from fototeca.vision.preprocessing import Preprocessing
 
 EpochCallback = Callable[[int, float], None]
 """Called after each epoch with its number and the best validation accuracy so far."""
