@@ -1,4 +1,4 @@
-"""Tables that people make: CSV in any common encoding and with any common delimiter, and JSON Lines."""
+"""Tables that people make: CSV in any common encoding and with any common delimiter, JSON Lines and parquet."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fototeca.core.errors import FototecaError
+from fototeca.core.parquet_tables import MAGIC, read_parquet_rows
 
 DELIMITERS = ",;\t|"
 """Delimiters in order of preference; a list without any of them may be delimited by spaces."""
@@ -70,7 +71,7 @@ def text_of(cell: object) -> str:
 
 
 def read_table(file: Path) -> Table:
-    """Read a CSV, TSV or JSON Lines file, or a JSON list of objects.
+    """Read a CSV, TSV, JSON Lines or parquet file, or a JSON list of objects.
 
     Comma, semicolon, tab, pipe or spaces delimit; UTF-8, UTF-16 and Windows-1252 (a superset of Latin-1's letters) are
     recognized.
@@ -78,11 +79,21 @@ def read_table(file: Path) -> Table:
     Raises:
         FototecaError: the file cannot be read, is a spreadsheet or another kind of file, or has no rows.
     """
+    if is_parquet(file):
+        return records_table(file.name, list(enumerate(read_parquet_rows(file), 1)))
     text = decode_text(read_limited(file), file)
     start = text.lstrip()[:1]
     if start == "[" and (objects := _read_json_list(text)):
         return records_table(file.name, list(enumerate(objects, 1)))
     return _read_json_lines(text, file) if start == "{" else _read_delimited(text, file)
+
+
+def is_parquet(file: Path) -> bool:
+    """Return True for a parquet file by its first bytes."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return stream.read(len(MAGIC)) == MAGIC
 
 
 def read_limited(file: Path) -> bytes:

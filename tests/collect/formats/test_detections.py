@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,23 @@ def test_voc_refuses_entities_and_takes_difficult_boxes_on_request(tmp_path: Pat
     with Catalog.open(work) as catalog:
         assert [(image.width, image.height) for image in catalog.images.all()] == [(30, 40)]
         assert [row.split for row in catalog.provenance.of_images_until("9999")] == ["test"]
+
+
+@pytest.mark.parametrize("door", ["folder", "zip"])
+def test_excluded_files_and_empty_annotations_are_counted_alike(tmp_path: Path, door: str) -> None:
+    """--exclude holds for images and annotations; an empty text file says that its image has no boxes, in archives too."""
+    data = tmp_path / "set"
+    for index, name in enumerate(("a", "b", "old/c")):
+        noise(data / "images" / f"{name}.png", index)
+        file = data / "labels" / f"{name}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("" if name == "b" else "0 .5 .5 .5 .5\n")
+    (data / "classes.txt").write_text("cat\n")
+    path = data if door == "folder" else Path(shutil.make_archive(str(data), "zip", data))
+    options = DetectionOptions("yolo", exclude=("old/",))
+    summary = collect_detections(workspace(tmp_path), path, options, FETCH)
+    assert summary.accepted == 1
+    assert reasons(summary) == {"excluded": 2, "without-boxes": 1}
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

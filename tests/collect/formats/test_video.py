@@ -75,6 +75,29 @@ def test_a_folder_without_videos_is_an_error(tmp_path: Path) -> None:
         collect_video(create_workspace(tmp_path / "w", ["beach"]), [tmp_path / "v"], VideoOptions(1), FetchOptions())
 
 
+def test_a_folder_of_videos_accounts_for_every_file(tmp_path: Path) -> None:
+    """Links to folders are followed once; junk, other files and excluded ones are counted by reason."""
+    folder = tmp_path / "v"
+    (folder / "day").mkdir(parents=True)
+    write_video(folder / "day" / "a.mp4", 1)
+    write_video(folder / "day" / "b.mp4", 1)
+    (tmp_path / "elsewhere").mkdir()
+    write_video(tmp_path / "elsewhere" / "c.MP4", 1.5)
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (folder / "day" / "loop").symlink_to(folder)
+    (folder / "broken.mp4").symlink_to(tmp_path / "gone.mp4")
+    for name in ("._a.mp4", "notes.txt", "empty.mp4"):
+        (folder / name).write_text("" if "empty" in name else "x")
+    work = create_workspace(tmp_path / "w", ["beach"])
+    options = VideoOptions(10, "beach", exclude=("b.mp4",))
+    summary = collect_video(work, [folder], options, FetchOptions(min_side=8))
+    assert summary.candidates == 2
+    assert {row.reason: row.names for row in summary.passed_over if row.reason != "short-video"} == {
+        "excluded": ("day/b.mp4",), "linked-again": ("day/loop",), "broken-link": ("broken.mp4",), "junk": ("._a.mp4",),
+        "no-video": ("notes.txt",), "empty": ("empty.mp4",),
+    }  # fmt: skip
+
+
 def test_rotation_of_the_file_is_applied(tmp_path: Path) -> None:
     """A video that is shown turned clockwise gives upright frames: its left edge is on top."""
     path = tmp_path / "turned.mp4"
