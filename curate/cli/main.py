@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from fototeca.core.console import notify
+from fototeca.core.counting import count_of
 from fototeca.core.errors import EXIT_USAGE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.cli import duplicates as cli_duplicates
@@ -211,11 +212,15 @@ def recover(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(result.to_json()))
     else:
-        typer.echo(f"{result.images} images and {result.decisions} decisions recovered")
+        typer.echo(f"{count_of(result.images, 'image')} and {count_of(result.decisions, 'decision')} recovered")
         if result.broken:
-            notify(f"{result.broken} files do not match the digest in their name")
+            notify(
+                count_of(
+                    result.broken, "file does not match the digest in its name", "files do not match the digest in their name"
+                )
+            )
         if result.unknown:
-            notify(f"{result.unknown} decisions refer to missing files")
+            notify(count_of(result.unknown, "decision refers to a missing file", "decisions refer to missing files"))
     if result.images:
         notify("search for near-duplicates again: fototeca curate dedup")
 
