@@ -16,11 +16,20 @@ from fototeca.curate.duplicates.native_align import AlignedPair, Floats, compute
 Mask = NDArray[np.bool_]
 
 _TONE_STEP = 3
+_TONE_RIDGE = 1e-5
+_SATURATED_NEAR = 0.02
+_SATURATED = 0.002
+"""Share of channel values beyond 0 to 255 from which saturation before the filter is tried as well."""
+
 _FILTER_SIDE = 7
 _FILTER_PIXELS = 8000
 _BLOCK, _STRIDE = 8, 4
 _BAD = 12.0
 _FLAT_SHARE = 0.4
+MIN_NOISE = 0.5
+"""Gray levels of noise below which the noise of two images cannot be compared."""
+
+_SHARED_NOISE = 0.4
 MIN_BLOCKS = 20
 """Blocks below which two images are too small to be compared."""
 
@@ -29,7 +38,8 @@ MIN_BLOCKS = 20
 class Difference:
     """Difference of an image from its prediction.
 
-    `residual`: third largest of the blocks' unexplained parts. `correlation`: of image and prediction after a high-pass filter.
+    `residual`: third largest of the blocks' unexplained parts. `correlation`: of image and prediction after a high-pass filter,
+    or a band-pass filter where they share noise that compression reduced.
     `area`, `energy`: share of the blocks that are not explained, and their share of the fine detail. `rest`: the correlation
     outside them. `detail`: standard deviation of the image's fine detail there, in gray levels.
     `noise`: noise of both in flat blocks, in gray levels; `noise_correlation`: of the two. `opacity`: third largest difference of
@@ -54,11 +64,17 @@ class Difference:
 def compare(pair: AlignedPair) -> Difference | None:
     """Return the difference of the second image from its prediction by the first; None where too little is left to compare."""
     toned = _match_tones(pair)
+    differences = [_predict(toned, pair)]
+    saturated = np.clip(toned, 0, 255)
+    if float((saturated != toned)[pair.mask].mean()) > _SATURATED:
+        differences.append(_predict(saturated, pair))
+    return min((one for one in differences if one is not None), key=lambda one: one.residual, default=None)
+
+
+def _predict(toned: Floats, pair: AlignedPair) -> Difference | None:
+    """Return the difference after the filter. Saturation may come before it (bright, then compressed) or after it."""
     predicted = _match_filter(toned, pair)
-    if predicted is None:
-        return None
-    clipped = np.clip(predicted, 0, 255)
-    return _measure(clipped, toned, pair)
+    return None if predicted is None else _measure(np.clip(predicted, 0, 255), toned, pair)
 
 
 def _match_tones(pair: AlignedPair) -> Floats:
@@ -67,7 +83,11 @@ def _match_tones(pair: AlignedPair) -> Floats:
     small_a = cv2.GaussianBlur(pair.a, (0, 0), 2)[::_TONE_STEP, ::_TONE_STEP][rows, columns]
     small_b = cv2.GaussianBlur(pair.b, (0, 0), 2)[::_TONE_STEP, ::_TONE_STEP][rows, columns]
     design = _tone_terms(small_a).astype(np.float64)
-    coefficients = [_fit_tone(design, small_b[:, channel].astype(np.float64), channel) for channel in range(3)]
+    limits = [_saturated_near(side, rows, columns) for side in (pair.b >= 253, pair.b <= 2)]
+    coefficients = [
+        _fit_tone(design, small_b[:, channel].astype(np.float64), channel, limits[0][:, channel], limits[1][:, channel])
+        for channel in range(3)
+    ]
     flat = _tone_terms(pair.a.reshape(-1, 3)) @ np.stack(coefficients, axis=1).astype(np.float32)
     return np.ascontiguousarray(flat.reshape(pair.a.shape))
 
@@ -82,11 +102,23 @@ def _tone_terms(rgb: Floats) -> Floats:
     return np.concatenate([scaled, scaled**2, np.ones((len(scaled), 1), np.float32)], axis=1)
 
 
-def _fit_tone(design: NDArray[np.float64], target: NDArray[np.float64], channel: int) -> NDArray[np.float64]:
-    """Return the coefficients (7,) of one channel by reweighted least squares; saturated pixels count as in a tobit model."""
+def _saturated_near(saturated: Mask, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Mask:
+    """Return (N, 3): whether saturated pixels (H, W, 3) take part in the blurred value of each sample."""
+    share: Floats = cv2.GaussianBlur(saturated.astype(np.float32), (0, 0), 2)[::_TONE_STEP, ::_TONE_STEP]
+    return np.asarray(share[rows, columns] > _SATURATED_NEAR)
+
+
+def _fit_tone(
+    design: NDArray[np.float64], target: NDArray[np.float64], channel: int, high: Mask, low: Mask
+) -> NDArray[np.float64]:
+    """Return the coefficients (7,) of one channel by reweighted least squares.
+
+    Samples (N,) near `high` or `low` saturation are lower or higher than their tone: they count only where the prediction does
+    not lie beyond them, as in a tobit model.
+    """
     identity: NDArray[np.float64] = np.zeros(7)
     identity[channel] = 255.0
-    ridge = np.eye(7) * 1e-4 * len(design)
+    ridge = np.eye(7) * _TONE_RIDGE * len(design)
     weights: NDArray[np.float64] = np.ones(len(design))
     coefficients = identity
     for _ in range(6):
@@ -96,8 +128,8 @@ def _fit_tone(design: NDArray[np.float64], target: NDArray[np.float64], channel:
         error = np.abs(target - predicted)
         scale = max(1.0, float(np.median(error)) * 1.4826)
         weights = 1 / (1 + (error / (2.5 * scale)) ** 2)
-        weights[(target >= 248) & (predicted > target + 3)] = 0
-        weights[(target <= 7) & (predicted < target - 3)] = 0
+        weights[high & (predicted > target)] = 0
+        weights[low & (predicted < target)] = 0
     return coefficients
 
 
@@ -161,10 +193,14 @@ def _measure(predicted: Floats, toned: Floats, pair: AlignedPair) -> Difference 
     changed = _pixels_of(bad, pair.mask.shape) & pair.mask
     rest_mask = pair.mask & ~changed
     energy = high_b**2
-    noise, noise_correlation = _compare_noise(compute_luma(toned), luma_b, valid, pair.mask)
+    noise, noise_correlation = _compare_noise((compute_luma(toned), luma_p), luma_b, valid, pair.mask)
+    correlation = _correlate(high_p[pair.mask], high_b[pair.mask])
+    if min(noise) >= MIN_NOISE and noise_correlation >= _SHARED_NOISE:
+        band_p, band_b = (cv2.GaussianBlur(high, (0, 0), 1.5) for high in (high_p, high_b))
+        correlation = max(correlation, _correlate(band_p[pair.mask], band_b[pair.mask]))
     return Difference(
         residual=float(np.partition(z, -3)[-3]),
-        correlation=_correlate(high_p[pair.mask], high_b[pair.mask]),
+        correlation=correlation,
         area=float((z > _BAD).mean()),
         energy=float(energy[changed].sum() / max(float(energy[pair.mask].sum()), 1e-6)),
         rest=_correlate(high_p[rest_mask], high_b[rest_mask]),
@@ -213,17 +249,21 @@ def _color_texture(first: Floats, luma_first: Floats, second: Floats, luma_secon
     return np.asarray(np.minimum(gradients[0], gradients[1]), dtype=np.float32)
 
 
-def _compare_noise(luma_a: Floats, luma_b: Floats, valid: Mask, mask: Mask) -> tuple[tuple[float, float], float]:
-    """Return the noise of both images in the blocks that are flattest after a blur, and its correlation."""
+def _compare_noise(lumas_a: tuple[Floats, Floats], luma_b: Floats, valid: Mask, mask: Mask) -> tuple[tuple[float, float], float]:
+    """Return the noise of both images in the blocks that are flattest after a blur, and its correlation.
+
+    `lumas_a`: the first image before and after the filter. A blur leaves noise that only the filtered image shares.
+    """
+    luma_a, filtered = lumas_a
     smooth = np.minimum(*(_gradient(cv2.GaussianBlur(luma, (0, 0), 2)) for luma in (luma_a, luma_b)), dtype=np.float32)
     texture = _block_means(smooth)
     flat = valid & (texture <= np.quantile(texture[valid], _FLAT_SHARE))
     chosen = _pixels_of(flat, mask.shape) & mask & (luma_b > 8) & (luma_b < 247)
     if chosen.sum() < 100:
         return (0.0, 0.0), 1.0
-    a, b = ((luma - cv2.GaussianBlur(luma, (0, 0), 1.5))[chosen] for luma in (luma_a, luma_b))
+    a, f, b = ((luma - cv2.GaussianBlur(luma, (0, 0), 1.5))[chosen] for luma in (luma_a, filtered, luma_b))
     noise = 1.4826 * float(np.median(np.abs(a))), 1.4826 * float(np.median(np.abs(b)))
-    return noise, _correlate(a, b)
+    return noise, max(_correlate(a, b), _correlate(f, b))
 
 
 def _correlate(first: Floats, second: Floats) -> float:

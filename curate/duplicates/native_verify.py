@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fototeca.curate.duplicates.native_align import AlignedPair, align, compute_luma, cut_view, is_richer
-from fototeca.curate.duplicates.native_compare import Difference, compare
+from fototeca.curate.duplicates.native_compare import MIN_NOISE, Difference, compare
 from fototeca.curate.duplicates.native_pixels import PixelCache
 from fototeca.curate.duplicates.verdict import ALTERED, COPY, NONE, OVERLAY, RESHOT, TURNED, UNVERIFIED, Verdict
 from fototeca.curate.duplicates.verify_pairs import FLAT, MIN_LUMA_CORRELATION, DuplicatePair
@@ -27,7 +27,7 @@ DEFAULT_SIMILARITY = 0.8
 MIN_SIMILARITY = 0.5
 
 _RESIDUAL_AT_DEFAULT = 12.0
-_MIN_NOISE, _MAX_NOISE_CORRELATION = 0.5, 0.2
+_MAX_NOISE_CORRELATION = 0.2
 _MIN_REST, _MAX_ENERGY, _MAX_AREA = 0.85, 0.30, 0.15
 _MAX_OPACITY = 24.0
 _DOUBT = 4.0
@@ -119,7 +119,7 @@ class Judge:
     def _classify(self, pair: AlignedPair, difference: Difference) -> Verdict:
         d = difference
         if self._is_copy(d):
-            is_reshot = min(d.noise) >= _MIN_NOISE and d.noise_correlation < _MAX_NOISE_CORRELATION
+            is_reshot = min(d.noise) >= MIN_NOISE and d.noise_correlation < _MAX_NOISE_CORRELATION
             return Verdict(RESHOT if is_reshot else COPY, d.correlation, d.residual)
         is_plain = d.detail < _PLAIN_DETAIL  # fine detail is noise, whose correlation means nothing
         if is_plain and d.residual <= max_residual(self._similarity) and d.opacity <= _MAX_OPACITY:
