@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fototeca.core.label_rows import REJECT, LabelRow, names_in
+from fototeca.core.label_rows import LabelRow, names_in
+from fototeca.curate.labels.words import find_rejection
 
 
 def is_labels(document: object) -> bool:
@@ -45,7 +46,7 @@ def _read_sample(number: int, sample: object) -> LabelRow:
     if not isinstance(sample, dict):
         return LabelRow(number, (), problem="no sample")
     names = tuple(str(sample[key]) for key in ("image_id", "filepath") if sample.get(key))
-    tags = [tag for tag in sample.get("tags") or () if isinstance(tag, str) and tag.partition(":")[0] == REJECT]
+    tags = [tag for tag in sample.get("tags") or () if isinstance(tag, str) and find_rejection(tag)]
     fields = {name: value for name, value in sample.items() if isinstance(value, dict) and _is_classification(value)}
     field = next((fields[name] for name in ("ground_truth", "label") if name in fields), next(iter(fields.values()), {}))
     return LabelRow(number, names, tuple(tags[:1] or dict.fromkeys(_labels(field))))
