@@ -6,15 +6,11 @@ after a kill of the App, the database or fototeca. Importing FiftyOne starts its
 
 from __future__ import annotations
 
-import os
 import secrets
-import sys
 import time
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
-from importlib import import_module
 from io import StringIO
 from itertools import count
 from typing import Any
@@ -33,7 +29,7 @@ from fototeca.curate.labels.words import DELETED, SampleEdit, SampleMarks
 from fototeca.curate.quality.checks import list_findings_by_image
 from fototeca.curate.review.apart import regroup_apart
 from fototeca.curate.review.app_edits import apply_apart, apply_edit
-from fototeca.curate.review.doctor import FIX
+from fototeca.curate.review.connection import connect_fiftyone
 from fototeca.curate.review.fiftyone_samples import (
     PUSHED,
     Dataset,
@@ -80,7 +76,7 @@ def push_review(workspace: Workspace) -> PushResult:
 
     FototecaError (4) without a database, (2) if a dataset of that name belongs to another workspace.
     """
-    with _fiftyone() as fo, Catalog.open(workspace) as catalog:
+    with connect_fiftyone() as fo, Catalog.open(workspace) as catalog:
         review_items = list_review_items(catalog, workspace.settings.names, list_findings_by_image(catalog))
         items = {item.image.image_id: item for item in review_items}
         check_task((item.image for item in items.values()), workspace.settings.task)
@@ -108,7 +104,7 @@ def apply_review(workspace: Workspace) -> ReviewResult:
     reported until the person here decides on that image. An edit that cannot be applied, such as an unknown label or tag, is a
     problem. Neither overwrites anything.
     """
-    with _fiftyone() as fo, Catalog.open(workspace) as catalog:
+    with connect_fiftyone() as fo, Catalog.open(workspace) as catalog:
         dataset = _own_dataset(fo, workspace, catalog, create=False)
         rows = [row for row in read_samples(dataset, workspace) if row.is_touched and catalog.images.get(row.image_id)]
         deleted, problems = _deleted_samples(dataset, catalog)
@@ -152,7 +148,7 @@ def run_review(workspace: Workspace, *, port: int, browser: bool) -> ReviewResul
     pushed = push_review(workspace)
     if pushed.pending:
         notify(f"{pushed.pending} edits are not applied yet and stay as they are")
-    with _fiftyone() as fo:
+    with connect_fiftyone() as fo:
         dataset = fo.load_dataset(pushed.dataset)
         notify("starting the App; this takes up to half a minute")
         session = serve_app(fo, dataset, port)
@@ -179,29 +175,6 @@ def serve_app(fo: FiftyOne, dataset: Dataset, port: int) -> Any:  # noqa: ANN401
         except fo.core.service.ServiceListenTimeout as error:
             problem = str(error)
     raise ExternalError(f"the App does not start: {problem}", "is the port free? choose another with --port")
-
-
-@contextmanager
-def _fiftyone() -> Iterator[FiftyOne]:
-    """Import FiftyOne, quiet and without telemetry; errors of its database become a FototecaError (4)."""
-    os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "true")
-    os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")
-    os.environ.setdefault("FIFTYONE_LOGGING_LEVEL", "WARNING")  # it would print how to reach this machine from another one
-    with redirect_stdout(sys.stderr):
-        try:
-            fo = import_module("fiftyone")
-            fo.list_datasets()
-        except Exception as error:  # FiftyOne, pymongo and the operating system each raise their own
-            raise _database_error(error, f"{FIX}; or review without it: fototeca curate review --web") from None
-        try:
-            yield fo
-        except import_module("pymongo.errors").PyMongoError as error:
-            raise _database_error(error, "saved edits are kept: start it and run the same command again") from None
-
-
-def _database_error(error: Exception, hint: str) -> FototecaError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    return ExternalError(f"FiftyOne's database does not answer: {reason}", hint)
 
 
 def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create: bool) -> Dataset:
