@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fototeca.analysis.report.page import ReportResult
     from fototeca.collect.catalog import Decision
     from fototeca.collect.status import WorkspaceStatus
+    from fototeca.core.trust import TrustedThing
     from fototeca.curate.duplicates.listing import MemberRow
     from fototeca.curate.duplicates.results import DedupResult
     from fototeca.curate.label_issues.find import LabelIssue
@@ -62,22 +63,35 @@ class Workspace(CollectingWorkspace):
         """Open the workspace at `path`, else at FOTOTECA_WORKSPACE, else in the nearest parent of the current folder."""
         return cls(cls.find(path).root)
 
+    def trust(self) -> list[TrustedThing]:
+        """Trust the links, site files, tables and model sources of this workspace as they are now, and return them.
+
+        Read them first: they reach servers or other folders, or run code. A workspace whose links are not trusted is opened by
+        `ft.Workspace(path)`.
+        """
+        from fototeca.core.trust import list_trusted_things, record_trust
+
+        things = list_trusted_things(self.root)
+        record_trust(self.root, things)
+        return things
+
     def status(self) -> WorkspaceStatus:
         """Count the images of each category: collected, accepted, rejected, duplicates, reviewed, target."""
         from fototeca.collect.status import workspace_status
 
         return workspace_status(self)
 
-    def deduplicate(self, *, threshold: int = 10, keep_near: bool = False) -> DedupResult:
+    def deduplicate(self, *, threshold: int = 10, similarity: float = 0.8, keep_near: bool = False) -> DedupResult:
         """Group duplicates and near-duplicates and set aside all but the best image of each group.
 
         Args:
             threshold: largest Hamming distance between perceptual hashes, in bits, 0 to 31.
+            similarity: how alike a copy must be at native detail, 0.5 to 1.
             keep_near: set aside exact copies only; near-duplicates share a split.
         """
         from fototeca.curate.duplicates import dedup
 
-        return dedup(self, threshold=threshold, keep_near=keep_near)
+        return dedup(self, threshold=threshold, similarity=similarity, keep_near=keep_near)
 
     def duplicate_groups(self) -> list[MemberRow]:
         """Return the members of every duplicate group, with the reason and distance of each."""

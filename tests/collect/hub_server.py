@@ -17,6 +17,7 @@ import pytest
 import fototeca.collect.sites
 from fototeca.core.workspace import Workspace, create_workspace
 from tests.servers import ReceivedRequest, Respond, StubResponse, jpeg, json_response
+from tests.trusting import trust
 
 SECRET = "S3cretKeyOfTheUser"
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -276,4 +277,5 @@ def workspace_at(folder: Path, base: str) -> Workspace:
         text = re.sub(r'(?m)^search = ".*"', f'search = "{base}/{name}/search"', text)
         text = re.sub(r"(?m)^(pause|poll) = [\d.]+", r"\1 = 0.01", text)
         (workspace.root / "sites" / f"{name}.toml").write_text(text, encoding="utf-8")
+    trust(workspace)
     return workspace

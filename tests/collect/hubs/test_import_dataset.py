@@ -29,6 +29,7 @@ from fototeca.curate.snapshot.catalog_state import read_snapshot
 from fototeca.curate.snapshot.split_groups import find_split_groups
 from tests.collect.hub_server import HUBS, IMAGES, REFS, SECRET, SHA, Hubs, zipped
 from tests.servers import Site, StubResponse, jpeg, json_response
+from tests.trusting import trust
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5.0)
 
@@ -232,6 +233,7 @@ def test_figshare_files_are_read_page_by_page(workspace: Workspace, site: Site) 
     """With one file a page there are five requests for four files."""
     file = workspace.root / "sites" / "figshare.toml"
     file.write_text(file.read_text().replace("page_size = 100", "page_size = 1"))
+    trust(workspace)
     confirm(workspace, "figshare")
     assert [request.query["page"] for request in site.requests if request.path.endswith("/files")] == ["1", "2", "3", "4", "5"]
 
@@ -282,6 +284,7 @@ def test_many_mendeley_files_are_downloaded_as_zip(workspace: Workspace, site: S
     """One request instead of thousands."""
     file = workspace.root / "sites" / "mendeley.toml"
     file.write_text(file.read_text().replace("max_files = 200", "max_files = 3"))
+    trust(workspace)
     confirm(workspace, "mendeley")
     assert not [request for request in site.requests if request.path.startswith("/files/")]
 
