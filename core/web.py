@@ -7,6 +7,7 @@ file that only this user can read and that leads to the page. hypercorn is impor
 from __future__ import annotations
 
 import asyncio
+import errno
 import html
 import os
 import socket
@@ -124,7 +125,7 @@ def serve_locally(app: Application, *, port: int, policy: str = POLICY, limits: 
         limits: sizes, times and rates.
 
     Raises:
-        ExternalError: (exit 4) the port is in use.
+        ExternalError: (exit 4) the port is in use, or cannot be used.
 
     Example:
         with serve_locally(app, port=5151) as server:
@@ -140,6 +141,11 @@ def serve_locally(app: Application, *, port: int, policy: str = POLICY, limits: 
         server.stop()
 
 
+def check_port(port: int) -> None:
+    """Raise ExternalError (exit 4) if nothing can be served at the port, before work that takes long."""
+    _listen(port).close()
+
+
 def _listen(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -148,8 +154,9 @@ def _listen(port: int) -> socket.socket:
         listener.listen()
     except (OSError, OverflowError) as error:
         listener.close()
-        hint = "is the port free? choose another with --port"
-        raise ExternalError(f"the page cannot be served at {LOCAL}:{port}: {error}", hint) from None
+        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        problem = f"port {port} is in use" if in_use else f"the page cannot be served at {LOCAL}:{port}: {error}"
+        raise ExternalError(problem, "choose another port with --port") from None
     return listener
 
 

@@ -22,8 +22,11 @@ _WITHOUT = "or review without it: fototeca curate review --web"
 
 
 @contextmanager
-def connect_fiftyone() -> Iterator[FiftyOne]:
+def connect_fiftyone(uri: str = "") -> Iterator[FiftyOne]:
     """Yield FiftyOne, connected, quiet and without telemetry.
+
+    Args:
+        uri: a database that runs; by default that of FIFTYONE_DATABASE_URI, else fototeca's own, which is started.
 
     Raises:
         ExternalError: (exit 4) FiftyOne cannot be imported, or its database does not start or stops answering.
@@ -34,7 +37,7 @@ def connect_fiftyone() -> Iterator[FiftyOne]:
     with redirect_stdout(sys.stderr):
         fo = _import_fiftyone()
         try:
-            _connect(fo)
+            _connect(fo, uri or os.environ.get(URI, "") or start_mongod())
             fo.list_datasets()
         except FototecaError as error:
             raise type(error)(error.message, f"{error.hint}; {_WITHOUT}") from None
@@ -57,13 +60,11 @@ def _import_fiftyone() -> FiftyOne:
         raise ExternalError(f"FiftyOne cannot be imported: {_first_line(error)}", hint) from None
 
 
-def _connect(fo: FiftyOne) -> None:
+def _connect(fo: FiftyOne, uri: str) -> None:
     """Give FiftyOne its database. It connects on first use, so it may have been imported before."""
-    if os.environ.get(URI):
-        return
-    uri = start_mongod()
     fo.config.database_uri = uri
-    if fo.core.odm.get_db_client().address[0] != unquote(uri.removeprefix("mongodb://")):
+    path = unquote(uri.removeprefix("mongodb://"))
+    if path.startswith("/") and fo.core.odm.get_db_client().address[0] != path:
         hint = f"restart Python, or set {URI} to the other database"
         raise FototecaError("FiftyOne is connected to another database in this process", hint)
 

@@ -1,26 +1,23 @@
 """Review in the FiftyOne App: `push_review` shows the catalog, `apply_review` writes edits back as decisions.
 
 Every sample stores the state that was pushed last beside its current state, written in one step, so that edits are recognized
-after a kill of the App, the database or fototeca. Importing FiftyOne starts its database, so it is imported on use.
+after a kill of the App, the database or fototeca.
 """
 
 from __future__ import annotations
 
 import secrets
-import time
-import webbrowser
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
-from io import StringIO
 from itertools import count
-from typing import Any
+from urllib.parse import quote
 
 from tqdm import tqdm
 
 from fototeca.collect.catalog import Catalog
 from fototeca.core.console import notify
-from fototeca.core.errors import ExternalError, FototecaError
+from fototeca.core.errors import FototecaError
 from fototeca.core.results import Result
+from fototeca.core.web import check_port
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.categories import list_renames
 from fototeca.curate.labels.decisions import check_task
@@ -29,13 +26,14 @@ from fototeca.curate.labels.words import DELETED, SampleEdit, SampleMarks
 from fototeca.curate.quality.checks import list_findings_by_image
 from fototeca.curate.review.apart import regroup_apart
 from fototeca.curate.review.app_edits import apply_apart, apply_edit
-from fototeca.curate.review.connection import connect_fiftyone
+from fototeca.curate.review.app_server import serve_app
+from fototeca.curate.review.connection import FiftyOne, connect_fiftyone
 from fototeca.curate.review.fiftyone_samples import (
     PUSHED,
     Dataset,
-    FiftyOne,
     SampleRow,
     create_fields,
+    dataset_name,
     describe_progress,
     make_editable,
     make_sample,
@@ -46,6 +44,7 @@ from fototeca.curate.review.fiftyone_samples import (
 )
 from fototeca.curate.review.queues import list_review_items
 from fototeca.curate.review.results import EditProblem, ReviewResult
+from fototeca.curate.review.running import announce_review
 from fototeca.curate.review.thumbnails import make_thumbnails
 
 _CATALOG_ID = "catalog-id"
@@ -53,11 +52,6 @@ _TOKEN = "fototeca-token"
 """Key of the dataset's info: a random id, since a deleted dataset may be made again under the same name."""
 
 _ALL_DELETED = "every sample was deleted, so nothing is rejected: fototeca curate review shows them again"
-
-
-def dataset_name(workspace: Workspace) -> str:
-    """Return `fototeca-<dataset name>`."""
-    return f"fototeca-{workspace.settings.name}"
 
 
 @dataclass(frozen=True)
@@ -144,37 +138,26 @@ def _deleted_samples(dataset: Dataset, catalog: Catalog) -> tuple[list[SampleRow
 
 
 def run_review(workspace: Workspace, *, port: int, browser: bool) -> ReviewResult:
-    """Push, serve the App on 127.0.0.1 until interrupted, then apply the edits."""
+    """Push, serve the App on 127.0.0.1 until interrupted, then apply the edits.
+
+    FototecaError (4) if the port is in use, or as `push_review` and `apply_review`.
+    """
+    check_port(port)
+    notify("starting FiftyOne")
     pushed = push_review(workspace)
     if pushed.pending:
         notify(f"{pushed.pending} edits are not applied yet and stay as they are")
     with connect_fiftyone() as fo:
-        dataset = fo.load_dataset(pushed.dataset)
-        notify("starting the App; this takes up to half a minute")
-        session = serve_app(fo, dataset, port)
-        url = f"http://127.0.0.1:{port}/datasets/{dataset.name}"
-        notify(f"{pushed.samples} images at {url}; press Ctrl-C here to finish and apply the edits")
-        if browser:
-            webbrowser.open(url)
-        try:
-            while True:
-                time.sleep(0.5)
-        except KeyboardInterrupt:
-            notify("closing the App")
-        session.close()
+        notify("starting the App")
+        page = f"/datasets/{quote(pushed.dataset)}"
+        with serve_app(fo, workspace, port) as server, announce_review(workspace, server, fo.config.database_uri, page):
+            notify(f"{pushed.samples} images; press Ctrl-C here to finish and apply the edits")
+            server.announce(notify, page)
+            if browser:
+                server.open_browser(workspace.data, page)
+            server.wait()
+        notify("closing the App")
     return apply_review(workspace)
-
-
-def serve_app(fo: FiftyOne, dataset: Dataset, port: int) -> Any:  # noqa: ANN401 - FiftyOne's session has no type
-    """Serve the App on 127.0.0.1, with up to three attempts. FototecaError (4) if its server does not start."""
-    problem = ""
-    for _ in range(3):
-        try:
-            with redirect_stdout(StringIO()):  # its client prints a line for every attempt to connect
-                return fo.launch_app(dataset, remote=True, address="127.0.0.1", port=port)
-        except fo.core.service.ServiceListenTimeout as error:
-            problem = str(error)
-    raise ExternalError(f"the App does not start: {problem}", "is the port free? choose another with --port")
 
 
 def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create: bool) -> Dataset:

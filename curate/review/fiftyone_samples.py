@@ -13,6 +13,7 @@ from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.review_state import TAG_REVIEWED, decode_state, encode_state, state_tags
 from fototeca.curate.labels.words import SampleEdit, SampleMarks, read_marks
+from fototeca.curate.review.connection import FiftyOne
 from fototeca.curate.review.queues import (
     BOUNDARY,
     CONFLICT,
@@ -27,8 +28,6 @@ from fototeca.curate.review.queues import (
     ReviewItem,
 )
 
-FiftyOne = Any
-"""The module; it has no type hints."""
 Dataset = Any
 Sample = Any
 
@@ -48,6 +47,11 @@ _VIEWS = (
     ("9 not reviewed", UNREVIEWED, "image_id", False),
     ("10 possible copies", POSSIBLE_COPY, "possible_copies", False),
 )
+
+
+def dataset_name(workspace: Workspace) -> str:
+    """Return `fototeca-<dataset name>`."""
+    return f"fototeca-{workspace.settings.name}"
 
 
 def create_fields(fo: FiftyOne, dataset: Dataset, workspace: Workspace) -> None:
