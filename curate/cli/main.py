@@ -225,7 +225,7 @@ def export(
     version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     format: Annotated[str, typer.Option(help="imagefolder, huggingface, croissant, coco or webdataset.")],
-    copy: Annotated[bool, typer.Option("--copy", help="Copy the images instead of linking them.")] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy all images; by default those without metadata are linked.")] = False,
     normalise: Annotated[
         bool | None,
         typer.Option(
@@ -235,14 +235,31 @@ def export(
             show_default=False,
         ),
     ] = None,
+    keep_metadata: Annotated[
+        bool,
+        typer.Option("--keep-metadata", help="Keep EXIF (places, cameras), XMP, IPTC, comments and thumbnails of the images."),
+    ] = False,
+    spreadsheet_safe: Annotated[
+        bool,
+        typer.Option("--spreadsheet-safe", help="In CSV files, write an apostrophe before texts that begin as formulas do."),
+    ] = False,
 ) -> None:
-    """Export a version in a format of other tools, with a datasheet.
+    """Export a version in a format of other tools, with a datasheet. Images carry no metadata.
 
     Example: fototeca curate export v001 out --format huggingface
     """
     from fototeca.curate.export.formats import export_version
 
-    path = export_version(Workspace.find(), version, folder, format, copy=copy, normalise=normalise)
+    path = export_version(
+        Workspace.find(),
+        version,
+        folder,
+        format,
+        copy=copy,
+        normalise=normalise,
+        keep_metadata=keep_metadata,
+        spreadsheet_safe=spreadsheet_safe,
+    )
     typer.echo(f"written: {path}")
 
 

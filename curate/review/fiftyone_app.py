@@ -151,8 +151,7 @@ def run_review(workspace: Workspace, *, port: int, browser: bool) -> ReviewResul
         notify("starting the App")
         page = f"/datasets/{quote(pushed.dataset)}"
         with serve_app(fo, workspace, port) as server, announce_review(workspace, server, fo.config.database_uri, page):
-            notify(f"{pushed.samples} images; press Ctrl-C here to finish and apply the edits")
-            server.announce(notify, page)
+            server.announce(f"{pushed.samples} images; press Ctrl-C here to finish and apply the edits", page)
             if browser:
                 server.open_browser(workspace.data, page)
             server.wait()

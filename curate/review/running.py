@@ -35,11 +35,11 @@ def announce_review(workspace: Workspace, server: LocalServer, database_uri: str
     """Write the file, for the path `page` of the server, and write it again when its URL was used; remove it at the end."""
     path = workspace.data / FILE
 
-    def write(url: str) -> None:
-        review = RunningReview(url, database_uri, dataset_name(workspace))
+    def write() -> None:
+        review = RunningReview(server.new_address(page, write), database_uri, dataset_name(workspace))
         write_text(path, json.dumps(review.to_json(), indent=2) + "\n", mode=0o600)
 
-    server.announce(write, page)
+    write()
     try:
         yield
     finally:
