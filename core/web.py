@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import html
-import os
 import socket
 import threading
 import webbrowser
@@ -20,6 +19,7 @@ from typing import Any
 
 from fototeca.core.console import notify
 from fototeca.core.errors import ExternalError
+from fototeca.core.files import write_text
 from fototeca.core.web_guard import LOCAL, POLICY, Application, Guard, WebLimits
 
 _STOP_SECONDS = 3.0
@@ -64,7 +64,7 @@ class LocalServer:
             to: path of the page.
         """
         path = folder / "open.html"
-        _write_private(path, _leading_page(self.new_address(to, lambda: path.unlink(missing_ok=True))))
+        write_text(path, _leading_page(self.new_address(to, lambda: path.unlink(missing_ok=True))), mode=0o600)
         self._files.append(path)
         webbrowser.open(path.absolute().as_uri())
 
@@ -170,11 +170,3 @@ def _leading_page(url: str) -> str:
         '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>fototeca</title>'
         f'<meta http-equiv="refresh" content="0;url={html.escape(url)}"><a href="{html.escape(url)}">fototeca</a>\n'
     )
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600. An existing one, which may be a link, is removed first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)

@@ -182,7 +182,7 @@ def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create
     if recorded != owner and not moved:
         raise FototecaError(
             f"the FiftyOne dataset {name} belongs to {recorded.get('workspace', 'something else')}",
-            "choose another name in fototeca.toml, or remove it: fiftyone datasets delete " + name,
+            "choose another name in fototeca.toml",
         )
     if moved or _TOKEN not in dataset.info:
         dataset.info.update({"fototeca": owner, _TOKEN: dataset.info.get(_TOKEN) or secrets.token_hex(16)})
@@ -197,8 +197,7 @@ def _free_name(fo: FiftyOne, name: str, catalog_id: str) -> None:
     if not recorded or recorded["catalog"] == catalog_id or Workspace(recorded["workspace"]).config.is_file():
         return
     dataset.name = next(free for number in count(1) if not fo.dataset_exists(free := f"{name}-left-{number}"))
-    remove = f"remove it with: fiftyone datasets delete {dataset.name}"
-    notify(f"{name} belonged to {recorded['workspace']}, which no longer exists; it is now {dataset.name}; {remove}")
+    notify(f"{name} belonged to {recorded['workspace']}, which no longer exists; it is now {dataset.name}")
 
 
 def _catalog_id(catalog: Catalog) -> str:

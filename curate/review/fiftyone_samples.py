@@ -58,7 +58,7 @@ def create_fields(fo: FiftyOne, dataset: Dataset, workspace: Workspace) -> None:
     """Create the dataset's fields. FototecaError if it was made for another task."""
     multi = workspace.settings.task == "multi"
     if dataset.has_sample_field(LABEL) and dataset.has_field(_CLASSIFICATIONS) != multi:
-        hint = f"apply its edits with the old task, then: fiftyone datasets delete {dataset.name}"
+        hint = "set the old task again, or choose another name in fototeca.toml"
         raise FototecaError(f"the task has changed since {dataset.name} was made", hint)
     kind = fo.Classifications if multi else fo.Classification
     if not dataset.has_sample_field(LABEL):

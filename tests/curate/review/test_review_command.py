@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -56,22 +57,22 @@ def review(ids: list[str], data_folder: Path, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture
-def secrets(review: RunningReview, tmp_path: Path) -> dict[str, Path]:
+def secrets(review: RunningReview, tmp_path: Path) -> Iterator[dict[str, Path]]:
     """Files that nobody may read: elsewhere, in the workspace, and in the store, where a stranger may have put them."""
     name = "5ec" + "0" * 61
-    folder = review.workspace.images / "5e"
-    folder.mkdir(exist_ok=True)
+    folder, linked = review.workspace.images / "5e", review.workspace.images / "af"
     paths = {"text": tmp_path / "secret.txt", "image": tmp_path / "5e" / f"{name}.png", "toml": review.workspace.data / "s.toml"}
-    for path in (*paths.values(), folder / f"{name}.html", folder / f"{name}.svg", folder / "notes.png"):
+    paths |= {"html": folder / f"{name}.html", "svg": folder / f"{name}.svg", "other name": folder / "notes.png"}
+    for path in paths.values():
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(SECRET)
-    link, linked_folder = folder / f"{name}.jpg", review.workspace.images / "af"
-    link.unlink(missing_ok=True)
-    link.symlink_to(paths["text"])
-    if not linked_folder.is_symlink():
-        linked_folder.symlink_to(tmp_path)
-    in_store = {suffix: folder / f"{name}.{suffix}" for suffix in ("html", "svg")}
-    return {**paths, **in_store, "name": folder / "notes.png", "link": link, "linked folder": linked_folder / "secret.txt"}
+    paths |= {"link": folder / f"{name}.jpg", "linked folder": linked / f"af{name[2:]}.png"}
+    (tmp_path / f"af{name[2:]}.png").write_bytes(SECRET)
+    paths["link"].symlink_to(paths["text"])
+    linked.symlink_to(tmp_path)
+    yield paths
+    shutil.rmtree(folder)
+    linked.unlink()
 
 
 def test_the_door(review: RunningReview, ids: list[str]) -> None:
@@ -149,11 +150,11 @@ def test_no_route_reads_or_writes_files(review: RunningReview, ids: list[str], s
     for path in (secrets["text"], secrets["image"]):
         review.change(ids[4], "filepath", str(path))
         assert review.ask("GET", f"/media?filepath={quote(str(path))}")[0] == 404
-        query = "query($d: String!, $v: BSONArray!) { samples(dataset: $d, view: $v, first: 20) { edges { node {" + (
-            " ... on ImageSample { id aspectRatio sample urls { field url } } } } } }"
-        )
+        node = "... on ImageSample { id aspectRatio sample }"
+        edges = f"... on SampleItemStrConnection {{ edges {{ node {{ {node} }} }} }}"
+        query = f"query($d: String!, $v: BSONArray!) {{ samples(dataset: $d, view: $v, first: 20) {{ {edges} }} }}"
         answer = review.ask("POST", "/graphql", {"query": query, "variables": {"d": review.file["dataset"], "v": []}})[2]
-        assert str(path).encode() in answer and SECRET not in answer
+        assert b'"edges": [{' in answer and SECRET not in answer
     review.change(ids[4], "filepath", sample["filepath"])
 
 
@@ -222,7 +223,7 @@ def test_app_in_chromium(review: RunningReview, ids: list[str]) -> None:
         names = "return performance.getEntriesByType('resource').filter(e => e.responseStatus).map(e => new URL(e.name).host)"
         assert set(browser.execute_script(names)) <= {f"127.0.0.1:{review.port}", ""}
         problems = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-        assert not [text for text in problems if "fonts.googleapis.com" not in text]
+        assert not "\n".join(text for text in problems if "fonts.googleapis.com" not in text)
     with chromium() as other:
         other.get(url)
         assert "newest address" in other.page_source
@@ -240,7 +241,7 @@ def test_a_notebook_opens_the_dataset(review: RunningReview, ids: list[str], dat
     )
     environment = own_database_environment(data_folder)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == [review.file["dataset"], "5"], done.stderr
+    assert done.stdout.splitlines()[-1] == f"{review.file['dataset']} 5", done.stderr
     assert review.sample(ids[3])["tags"] == ["reviewed"]
 
 

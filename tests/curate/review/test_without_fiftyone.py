@@ -14,7 +14,8 @@ from tests.conftest import draw_images
 
 SCRIPT = """
 import sys
-import fototeca.analysis.cli, fototeca.collect.cli.main, fototeca.curate.cli.main, fototeca.curate.review.server, fototeca.train.cli
+import fototeca.analysis.cli, fototeca.collect.cli.main, fototeca.curate.cli.main, fototeca.train.cli
+import fototeca.curate.review.server
 from fototeca.cli import main
 
 {hook}
