@@ -45,12 +45,15 @@ def atomic_write(path: Path, temporary_folder: Path | None = None, mode: int = 0
 
 def _create(path: Path, mode: int) -> IO[bytes]:
     """Create a file; its folder is created only if that fails, which is rare."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags, mode)
+
     try:
-        return os.fdopen(os.open(str(path), flags, mode), "wb")
+        return open(path, "xb", opener=opener)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return os.fdopen(os.open(str(path), flags, mode), "wb")
+        return open(path, "xb", opener=opener)
 
 
 def write_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:

