@@ -23,6 +23,7 @@ from fototeca.core.files import csv_bytes, write_bytes, write_text
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest_fields import FIELDS_IF_SET, METADATA_FIELDS, find_invalid
+from fototeca.curate.tombstones import read_tombstones
 
 SplitName = Literal["train", "val", "test"]
 
@@ -207,11 +208,15 @@ def is_stored(row: ManifestRow) -> bool:
 
 
 def image_path(workspace: Workspace, row: ManifestRow) -> Path:
-    """Return the path of the row's file. FototecaError if it is missing, or outside the image store."""
+    """Return the path of the row's file. FototecaError if it is missing, erased, or outside the image store."""
     if not is_stored(row):
         raise FototecaError(f"image {row.image_id[:12]} is outside data/images: {row.path}", "restore the manifest")
     path = workspace.root / row.path
     if not path.is_file():
+        if row.image_id in read_tombstones(workspace):
+            raise FototecaError(
+                f"image {row.image_id[:12]} was erased, and this version has it", "freeze a new version: fototeca curate freeze"
+            )
         raise FototecaError(
             f"image {row.image_id[:12]} is missing: {row.path}", "restore the file, or collect it again from its source"
         )

@@ -12,6 +12,7 @@ from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_USAGE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.cli import duplicates as cli_duplicates
+from fototeca.curate.cli import erase as cli_erase
 from fototeca.curate.cli import review as cli_review
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 cli_duplicates.register(app)
 cli_review.register(app)
+cli_erase.register(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -177,7 +179,8 @@ def verify(version: Annotated[str, typer.Argument(help="A version, such as v001,
     if as_json:
         typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
     else:
-        typer.echo("\n".join([*result.problems, f"{result.version}: {'ok' if result.ok else 'NOT ok'}"]))
+        erased = [f"{result.erased} images were erased; their bytes cannot be checked"] if result.erased else []
+        typer.echo("\n".join([*result.problems, *erased, f"{result.version}: {'ok' if result.ok else 'NOT ok'}"]))
     if not result.ok:
         raise typer.Exit(EXIT_USAGE)
 
@@ -214,6 +217,8 @@ def recover(as_json: AsJson = False) -> None:
         typer.echo(f"{result.images} images and {result.decisions} decisions recovered")
         if result.broken:
             notify(f"{result.broken} files do not match the digest in their name")
+        if result.erased:
+            notify(f"{result.erased} files are images that were erased; delete them again: fototeca curate erase IMAGE_ID")
         if result.unknown:
             notify(f"{result.unknown} decisions refer to missing files")
     if result.images:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from fototeca.curate.manifest import (
     read_manifest,
     read_metadata,
 )
+from fototeca.curate.tombstones import read_tombstones
 from fototeca.curate.versions.decision_log import read_decision_log
 from fototeca.vision.threads import image_threads
 
@@ -37,6 +38,8 @@ class VerifyResult(Result):
     version: str
     ok: bool
     problems: list[str]
+    erased: int = 0
+    """Images that were erased on request, whose bytes cannot be checked."""
 
 
 def verify_version(workspace: Workspace, version: str) -> VerifyResult:
@@ -47,6 +50,7 @@ def verify_version(workspace: Workspace, version: str) -> VerifyResult:
     """
     metadata = read_metadata(workspace, version)
     names = list_versions(workspace)
+    erased: set[str] = set()
     problems = list(_check_decisions(workspace, metadata))
     try:
         manifest = read_manifest(workspace, metadata["version"])
@@ -56,8 +60,9 @@ def verify_version(workspace: Workspace, version: str) -> VerifyResult:
     else:
         problems += _check_metadata(manifest, metadata, earlier)
         problems += _check_rows(manifest)
-        problems += _check_images(workspace, manifest)
-    return VerifyResult(metadata["version"], not problems, problems)
+        erased = {row.image_id for row in manifest.rows} & read_tombstones(workspace).keys()
+        problems += _check_images(workspace, manifest, erased)
+    return VerifyResult(metadata["version"], not problems, problems, len(erased))
 
 
 def _check_metadata(manifest: Manifest, metadata: dict[str, Any], earlier: list[Manifest]) -> Iterator[str]:
@@ -108,13 +113,16 @@ def _check_rows(manifest: Manifest) -> Iterator[str]:
             yield f"image {row.image_id[:12]} has an unknown label: {', '.join(sorted(unknown))}"
 
 
-def _check_images(workspace: Workspace, manifest: Manifest) -> list[str]:
-    """List images that are missing, unreadable, outside the store, or whose bytes do not match their id."""
+def _check_images(workspace: Workspace, manifest: Manifest, erased: Collection[str]) -> list[str]:
+    """List images that are missing, unreadable, outside the store, erased and yet there, or whose bytes do not match their id."""
 
     def check(row: ManifestRow) -> str:
         path = workspace.root / row.path
         if not is_stored(row):
             return f"image {row.image_id[:12]} is outside data/images: {row.path}"
+        if row.image_id in erased:
+            again = f"erase it again: fototeca curate erase {row.image_id[:12]}"
+            return f"image {row.image_id[:12]} was erased and its file is in the store; {again}" if path.exists() else ""
         try:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
