@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Iterable
 
 from fototeca.collect.catalog import Erasure
+from fototeca.core.documents import Document
 from fototeca.core.files import write_csv
+from fototeca.core.kinds import IMAGE_ID, LINE, TIME, Kind, Text
 from fototeca.core.workspace import Workspace
 
-COLUMNS = ("image_id", "phash", "time", "actor", "reason")
-_ID, _PHASH = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{16}|")
+COLUMNS: dict[str, Kind] = {
+    "image_id": IMAGE_ID,
+    "phash": Text(r"([0-9a-f]{16})?", "16 hexadecimal digits, or empty", 16),
+    "time": TIME,
+    "actor": LINE,
+    "reason": LINE,
+}
+"""The columns of `erased.csv`, in order."""
 
 
 def read_tombstones(workspace: Workspace) -> dict[str, Erasure]:
-    """Return the tombstones in the file by image id; rows that are none are left out, since the file may come from elsewhere."""
+    """Return the tombstones in the file by image id; none without the file. FototecaError if it is malformed."""
     path = workspace.manifests / "erased.csv"
-    try:
-        text = path.read_text(encoding="utf-8")
-        rows = [dict(zip(COLUMNS, cells, strict=True)) for cells in csv.reader(io.StringIO(text, newline="")) if len(cells) == 5]
-    except (OSError, UnicodeDecodeError, csv.Error):
+    if not path.exists():
         return {}
-    valid = (row for row in rows if _ID.fullmatch(row["image_id"]) and _PHASH.fullmatch(row["phash"]))
-    return {row["image_id"]: Erasure(**row, is_complete=True) for row in valid}
+    rows = Document(path, "manifests/erased.csv", "restore it: git checkout manifests/erased.csv").rows(COLUMNS)
+    return {row["image_id"]: Erasure(**row, is_complete=True) for row in rows}
 
 
 def write_tombstones(workspace: Workspace, erasures: Iterable[Erasure]) -> None:
     """Add tombstones to the file, which keeps those that it has."""
     rows = {erasure.image_id: erasure for erasure in erasures} | read_tombstones(workspace)
     cells = [[getattr(row, name) for name in COLUMNS] for _, row in sorted(rows.items())]
-    write_csv(workspace.manifests / "erased.csv", COLUMNS, cells)
+    write_csv(workspace.manifests / "erased.csv", tuple(COLUMNS), cells)

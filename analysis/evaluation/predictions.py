@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fototeca.analysis.evaluation.bootstrap import bootstrap_average_precision
 from fototeca.analysis.evaluation.metrics import BoolArray, FloatArray, IntArray, exact_matches, indicator_matrix
+from fototeca.analysis.evaluation.score_intervals import average_precision_intervals
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, ManifestRow
@@ -67,8 +67,8 @@ class SplitPredictions:
 
     @cached_property
     def average_precision_intervals(self) -> dict[str, tuple[float, float]]:
-        """Intervals from `bootstrap_average_precision`, cached: they take seconds with many images and categories."""
-        return bootstrap_average_precision(self.true, self.probabilities, self.groups)
+        """Intervals of macro and micro average precision, cached: they take seconds with many images and categories."""
+        return average_precision_intervals(self.true, self.probabilities, self.groups)
 
     def stored(self, workspace: Workspace) -> SplitPredictions:
         """Return the predictions for images whose files exist. FototecaError if there are none."""

@@ -12,6 +12,7 @@ import typer
 from fototeca.collect.cli.options import (
     AllowLoopback,
     Concurrency,
+    Exclude,
     GroupBy,
     KeepSplits,
     MaxBytes,
@@ -52,6 +53,7 @@ def _make_command(hub: str) -> Callable[..., None]:
         map_file: MapFile = None,
         keep_splits: KeepSplits = False,
         group_by: GroupBy = "",
+        exclude: Exclude = None,
         min_side: MinSide = FetchOptions.min_side,
         max_bytes: MaxBytes = FetchOptions.max_bytes,
         max_pixels: MaxPixels = FetchOptions.max_pixels,
@@ -66,7 +68,7 @@ def _make_command(hub: str) -> Callable[..., None]:
 
         workspace = Workspace.find()
         options = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
-        use = FolderOptions(mapping=map_file, keep_splits=keep_splits, group_by=group_by)
+        use = FolderOptions(mapping=map_file, keep_splits=keep_splits, group_by=group_by, exclude=tuple(exclude or ()))
         finish(workspace, import_dataset(workspace, hub, ref, use, options))
 
     dataset, example = HUBS[hub]

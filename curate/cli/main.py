@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from fototeca.core.console import notify
+from fototeca.core.counting import count_of
 from fototeca.core.errors import EXIT_USAGE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.cli import duplicates as cli_duplicates
@@ -214,13 +215,18 @@ def recover(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(result.to_json()))
     else:
-        typer.echo(f"{result.images} images and {result.decisions} decisions recovered")
+        typer.echo(f"{count_of(result.images, 'image')} and {count_of(result.decisions, 'decision')} recovered")
         if result.broken:
-            notify(f"{result.broken} files do not match the digest in their name")
+            notify(
+                count_of(
+                    result.broken, "file does not match the digest in its name", "files do not match the digest in their name"
+                )
+            )
         if result.erased:
-            notify(f"{result.erased} files are images that were erased; delete them again: fototeca curate erase IMAGE_ID")
+            erased = count_of(result.erased, "file is an image that was erased", "files are images that were erased")
+            notify(f"{erased}; delete them again: fototeca curate erase IMAGE_ID")
         if result.unknown:
-            notify(f"{result.unknown} decisions refer to missing files")
+            notify(count_of(result.unknown, "decision refers to a missing file", "decisions refer to missing files"))
     if result.images:
         notify("search for near-duplicates again: fototeca curate dedup")
 

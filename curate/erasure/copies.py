@@ -6,9 +6,7 @@ running it again. A remote store is one more place.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from fototeca.core.documents import parse_csv
 from fototeca.core.files import csv_bytes, write_bytes
 from fototeca.core.workspace import Workspace
 
@@ -114,9 +113,9 @@ def _clean_tables(workspace: Workspace, target: Target) -> int:
         if not target.is_mentioned(data := _read(path)):
             continue
         try:
-            head, *rows = csv.reader(io.StringIO(data.decode("utf-8"), newline=""))
+            head, *rows = (cells for _, cells in parse_csv(data.decode("utf-8")))
             write_bytes(path, csv_bytes(head, [row for row in rows if not target.is_mentioned("\0".join(row).encode())]))
-        except (UnicodeDecodeError, csv.Error, ValueError):
+        except ValueError:
             path.unlink()
         count += 1
     return count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from fototeca.collect.catalog import (
     now,
     replace_surrogates,
 )
+from fototeca.core.documents import parse_json, read_regular_file
 from fototeca.core.errors import FototecaError
 from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
@@ -185,7 +185,7 @@ def _lists(path: Path, ids: Sequence[str]) -> bool:
 def _run_version(config: Path) -> str:
     """Return the version on which a run was trained; empty if its configuration cannot be read."""
     try:
-        document = json.loads(config.read_text(encoding="utf-8"))
+        document = parse_json(read_regular_file(config))
     except (OSError, ValueError):
         return ""
     return str(document.get("manifest", "")) if isinstance(document, dict) else ""

@@ -14,15 +14,15 @@ from fototeca.collect.catalog import EXPORT_RECORD, Catalog
 from fototeca.core.console import notify
 from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import csv_bytes, write_bytes, write_csv, write_text
+from fototeca.core.paths import inside
 from fototeca.core.public_url import public_url
-from fototeca.core.settings import check_name
 from fototeca.core.workspace import Workspace
 from fototeca.curate.export.croissant import croissant_document
 from fototeca.curate.export.datasheet import datasheet
 from fototeca.curate.export.huggingface import export_huggingface
 from fototeca.curate.export.placement import Export
 from fototeca.curate.export.webdataset import export_webdataset
-from fototeca.curate.manifest import MANIFEST_COLUMNS, SPLITS, Manifest, ManifestRow, read_manifest
+from fototeca.curate.manifest import MANIFEST_COLUMNS, SPLITS, ManifestRow, read_manifest
 
 KNOWN = frozenset({".jpg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"})
 """Suffixes of stored images that torchvision's ImageFolder reads."""
@@ -72,7 +72,6 @@ def export_version(
         raise FototecaError(f"{folder} is not empty", "give a new folder")
     if folder.is_mount():
         raise FototecaError(f"{folder} is a mount point", "give a folder on it")
-    check_names(manifest)
     manifest = replace(manifest, rows=tuple(_public_row(row) for row in manifest.rows))
     whole = folder.resolve()
     part = whole.with_name(f".{whole.name}.{os.urandom(4).hex()}.part")
@@ -120,22 +119,6 @@ def _public_row(row: ManifestRow) -> ManifestRow:
     return replace(row, image_url=public_url(row.image_url), page_url=public_url(row.page_url))
 
 
-def check_names(manifest: Manifest) -> None:
-    """Check that categories are valid folder names and labels are categories, since the manifest may come from elsewhere.
-
-    Raises:
-        FototecaError: a name is invalid or a label is unknown.
-    """
-    for name in manifest.categories:
-        check_name(name, "category")
-    unknown = {label for row in manifest.rows for label in row.labels} - set(manifest.categories)
-    if unknown:
-        raise FototecaError(
-            f"{manifest.version} has unknown labels: {', '.join(sorted(unknown))}",
-            f"see: fototeca curate verify {manifest.version}",
-        )
-
-
 def export_imagefolder(export: Export) -> None:
     """Write `SPLIT/CATEGORY/ID.jpg` for torchvision.datasets.ImageFolder; multi-label: `SPLIT/ID.jpg` and labels.csv.
 
@@ -144,7 +127,7 @@ def export_imagefolder(export: Export) -> None:
     multi = export.manifest.task == "multi"
     for split in SPLITS:
         for category in () if multi else export.manifest.categories:
-            (export.folder / split / category).mkdir(parents=True, exist_ok=True)
+            inside(export.folder, f"{split}/{category}").mkdir(parents=True, exist_ok=True)
         if not multi and len(list((export.folder / split).iterdir())) < len(export.manifest.categories):
             raise FototecaError("this disk ignores case, in which categories differ", "use another disk or --format")
     placed = export.place_all(lambda row: row.split if multi else f"{row.split}/{row.label}", KNOWN)

@@ -14,6 +14,7 @@ from typing import Literal
 from tqdm import tqdm
 
 from fototeca.core.errors import FototecaError
+from fototeca.core.paths import inside
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, ManifestRow, image_path
 from fototeca.vision.image import DecodeError, decode, find_changes, read_stored_size
@@ -118,7 +119,7 @@ class Export:
                 "restore the file",
             )
         folder = folder_of(row)
-        target = self.folder / folder / source.name
+        target = inside(self.folder, f"{folder}/{source.name}")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             readable = suffixes or (PORTABLE if self.normalise else (target.suffix,))

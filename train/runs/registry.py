@@ -18,6 +18,7 @@ import numpy.typing as npt
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_bytes, write_text
+from fototeca.core.paths import is_file_name
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, read_manifest
@@ -162,7 +163,7 @@ def list_runs(workspace: Workspace, *, unfinished: bool = False) -> list[Run]:
 def read_run(workspace: Workspace, run_id: str) -> Run:
     """Return the run with this id. FototecaError if there is none."""
     folder = workspace.runs / run_id
-    if "/" in run_id or not (folder / "config.json").is_file():
+    if not is_file_name(run_id) or not (folder / "config.json").is_file():
         ids = sorted(path.parent.name for path in workspace.runs.glob("*/config.json"))
         raise FototecaError(f"no run {run_id!r}", f"this workspace has: {', '.join(ids[:12])}" if ids else "run: fototeca train")
     return _open_run(folder)
