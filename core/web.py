@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from fototeca.core.console import notify
 from fototeca.core.errors import ExternalError
 from fototeca.core.web_guard import LOCAL, POLICY, Application, Guard, WebLimits
 
@@ -45,9 +46,13 @@ class LocalServer:
         """Return a URL that opens the path `to` in one browser. `on_open` is called when it was used."""
         return self.guard.new_address(to, on_open)
 
-    def announce(self, show: Callable[[str], None], to: str = "/") -> None:
-        """Call `show` with an address of the path `to`, and with another one each time that it was used."""
-        show(self.new_address(to, lambda: self.announce(show, to)))
+    def announce(self, text: str, to: str = "/") -> None:
+        """Print an address of the path `to` and a text to stderr, and another address each time that one was used."""
+
+        def announce_next() -> None:
+            notify(f"to open another browser or phone: {self.new_address(to, announce_next)}")
+
+        notify(f"{self.new_address(to, announce_next)}\n{text}")
 
     def open_browser(self, folder: Path, to: str = "/") -> None:
         """Open the path `to` in the user's browser.
@@ -128,7 +133,7 @@ def serve_locally(app: Application, *, port: int, policy: str = POLICY, limits: 
 
     Example:
         with serve_locally(app, port=5151) as server:
-            server.announce(notify)
+            server.announce("press Ctrl-C here to finish")
             server.wait()
     """
     listener = _listen(port)

@@ -210,20 +210,41 @@ class Workspace(CollectingWorkspace):
 
         return verify_version(self, version)
 
-    def export(self, version: str, folder: Path | str, format: str, *, copy: bool = False, normalise: bool | None = None) -> Path:
+    def export(
+        self,
+        version: str,
+        folder: Path | str,
+        format: str,
+        *,
+        copy: bool = False,
+        normalise: bool | None = None,
+        keep_metadata: bool = False,
+        spreadsheet_safe: bool = False,
+    ) -> Path:
         """Export a version to the layout of another tool and return the folder.
 
         Args:
             version: "v001", or "latest".
             folder: new or empty.
             format: "imagefolder", "huggingface", "croissant", "coco" or "webdataset".
-            copy: copy the files instead of linking them.
+            copy: copy all files; by default those without metadata are linked.
             normalise: write images that reading changes as the models saw them; by default for the formats whose readers
                 expect it (imagefolder, huggingface, webdataset).
+            keep_metadata: keep EXIF, XMP, IPTC, comments and thumbnails.
+            spreadsheet_safe: write an apostrophe before texts in CSV files that spreadsheets would take for formulas.
         """
         from fototeca.curate.export.formats import export_version
 
-        return export_version(self, version, Path(folder), format, copy=copy, normalise=normalise)
+        return export_version(
+            self,
+            version,
+            Path(folder),
+            format,
+            copy=copy,
+            normalise=normalise,
+            keep_metadata=keep_metadata,
+            spreadsheet_safe=spreadsheet_safe,
+        )
 
     def train(self, config: TrainConfig, *, resume: bool = True) -> Run:
         """Train a model on `config.manifest`; see `ft.train`."""

@@ -13,6 +13,7 @@ import typer
 from fototeca.collect.cli.options import (
     AllowLoopback,
     Concurrency,
+    Exclude,
     GroupBy,
     KeepSplits,
     MaxBytes,
@@ -54,6 +55,7 @@ def _make_command(hub: str) -> Callable[..., None]:
         map_file: MapFile = None,
         keep_splits: KeepSplits = False,
         group_by: GroupBy = "",
+        exclude: Exclude = None,
         min_side: MinSide = FetchOptions.min_side,
         max_bytes: MaxBytes = FetchOptions.max_bytes,
         max_pixels: MaxPixels = FetchOptions.max_pixels,
@@ -70,7 +72,7 @@ def _make_command(hub: str) -> Callable[..., None]:
         workspace = Workspace.find()
         limits = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
         options = replace(limits, send_key_to=tuple(send_key_to or ()))
-        use = FolderOptions(mapping=map_file, keep_splits=keep_splits, group_by=group_by)
+        use = FolderOptions(mapping=map_file, keep_splits=keep_splits, group_by=group_by, exclude=tuple(exclude or ()))
         finish(workspace, import_dataset(workspace, hub, ref, use, options))
 
     dataset, example = HUBS[hub]

@@ -29,6 +29,7 @@ from fototeca.collect.cli.options import (
     finish,
 )
 from fototeca.collect.http.options import FetchOptions
+from fototeca.core.counting import count_of
 from fototeca.core.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Collect candidate images: search, fetch, validate, record their provenance.")
@@ -92,6 +93,7 @@ def urls(
     file: Annotated[Path, typer.Argument(help="CSV with url[,category,page_url,author,license], or one URL a line.")],
     category: Annotated[str, typer.Option(help="Category of rows that name none.")] = "",
     keep_splits: KeepSplits = False,
+    group_by: GroupBy = "",
     source_name: SourceName = "",
     license_: License = "",
     author: Author = "",
@@ -112,7 +114,7 @@ def urls(
     workspace = Workspace.find()
     fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
     rights = {"source_name": source_name, "license": license_, "author": author}
-    finish(workspace, collect_urls(workspace, file, category, fetch, keep_splits=keep_splits, **rights))
+    finish(workspace, collect_urls(workspace, file, category, fetch, keep_splits=keep_splits, group_by=group_by, **rights))
 
 
 @app.command()
@@ -198,4 +200,4 @@ def attribution(
     from fototeca.collect.status import write_attribution
 
     count = write_attribution(Workspace.find(), file)
-    typer.echo(f"{file}: {count} images")
+    typer.echo(f"{file}: {count_of(count, 'image')}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import json
 import socket
 import stat
 import threading
@@ -457,13 +456,15 @@ def test_browser_is_given_a_private_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert not file.exists()
 
 
-def test_each_used_address_is_followed_by_another() -> None:
-    """A phone can be opened after the computer."""
-    shown: list[str] = []
+def test_each_used_address_is_followed_by_another(capsys: pytest.CaptureFixture[str]) -> None:
+    """A phone can be opened after the computer; stdout is for results."""
     with serving() as (server, _):
-        server.announce(shown.append, "/grid")
-        for number in range(3):
-            assert len(shown) == number + 1
-            assert Client(server).status(path_of(shown[-1])) == 303
-        assert Client(server).status(path_of(shown[0])) == 403
-        assert json.loads(Client(server).send(path_of(shown[0]))[2])["error"].startswith("open this page with the newest")
+        server.announce("press Ctrl-C here to finish", "/grid")
+        printed = capsys.readouterr()
+        address, text = printed.err.splitlines()
+        assert (text, printed.out) == ("press Ctrl-C here to finish", "")
+        for _ in range(3):
+            assert Client(server).send(path_of(address))[1]["location"] == "/grid"
+            status, _, body = Client(server).send(path_of(address))
+            assert status == 403 and b"newest address" in body
+            (address,) = [word for word in capsys.readouterr().err.split() if "://" in word]
