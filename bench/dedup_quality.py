@@ -1,9 +1,11 @@
 """Benchmark near-duplicate detection: recall per kind of edit and precision, against imagededup and CleanVision.
 
-    python bench/dedup_quality.py ../photographs/labels.csv [--seed 1] [--copies 200]
+    python bench/dedup_quality.py ../photographs/labels.csv [--seed 1] [--copies 200] [--lookalikes 20]
 
 Some photographs are edited, once per kind of edit; each edited copy is searched among all photographs. A pair is correct
-only if the copy was made from that photograph, so real near-duplicates among the photographs count as wrong.
+only if the copy was made from that photograph, so real near-duplicates among the photographs count as wrong. `set aside` counts
+ties that set an image aside (copy, turned), `same group` all ties. Then sets of images that look alike and are no copies are
+deduplicated, each in a workspace of its own, with their labels and with one label for all: none may be set aside.
 """
 
 from __future__ import annotations
@@ -11,18 +13,26 @@ from __future__ import annotations
 import argparse
 import csv
 import tempfile
+import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 from edits import EDITS
+from lookalikes import draw_lookalikes
 from PIL import Image
 
-from fototeca.curate.duplicates.dedup import DEFAULT_THRESHOLD
-from fototeca.curate.duplicates.signatures import read_signatures, stack_signatures
-from fototeca.curate.duplicates.verify_pairs import find_duplicate_pairs
-from fototeca.curate.duplicates.view_hashes import ViewHashes, hash_views
+from fototeca.collect.files.folder_options import FolderOptions
+from fototeca.collect.http.options import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.core.workspace import create_workspace
+from fototeca.curate.duplicates import KnownImages, NewImage, dedup, sign_image
+from fototeca.curate.duplicates.native_verify import Judge
+from fototeca.curate.duplicates.verdict import COPY, TURNED
 
 PairsByEdit = Mapping[str, set[tuple[int, int]]]
 """By edit: pairs of the copied photograph's index and the index of the photograph that it was matched with."""
@@ -34,13 +44,15 @@ def main() -> None:
     parser.add_argument("labels", type=Path)
     parser.add_argument("--copies", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lookalikes", type=int, default=20, help="images in each set of look-alikes")
     arguments = parser.parse_args()
     with arguments.labels.open(encoding="utf-8") as file:
         paths = [arguments.labels.parent / row["path"] for row in csv.DictReader(file)]
     chosen = np.random.default_rng(arguments.seed).choice(len(paths), min(arguments.copies, len(paths)), replace=False).tolist()
     with tempfile.TemporaryDirectory() as folder:
         copies = make_copies(paths, chosen, Path(folder), arguments.seed)
-        answers = {"fototeca": fototeca_pairs(paths, copies)}
+        ties = fototeca_ties(paths, copies)
+        answers = {"set aside": set_aside_pairs(ties), "same group": all_pairs(ties)}
         for name, peer in {"imagededup pHash 10": imagededup_pairs, "CleanVision": cleanvision_pairs}.items():
             try:
                 answers[name] = peer(paths, copies)
@@ -48,6 +60,7 @@ def main() -> None:
                 print(f"{name} is not installed; skipped\n")
     print(f"{len(chosen)} of {len(paths)} photographs edited, seed {arguments.seed}\n")
     print_table(answers, len(chosen))
+    print_lookalikes(arguments.seed, arguments.lookalikes)
 
 
 def make_copies(paths: list[Path], chosen: list[int], folder: Path, seed: int) -> dict[str, dict[int, Path]]:
@@ -62,24 +75,78 @@ def make_copies(paths: list[Path], chosen: list[int], folder: Path, seed: int) -
     return copies
 
 
-def hash_images(paths: list[Path]) -> ViewHashes:
-    """Return view hashes as `curate dedup` computes them."""
-    blobs = [blob for _, blob in read_signatures(paths) if blob is not None]
-    assert len(blobs) == len(paths)
-    return hash_views(stack_signatures([str(number) for number in range(len(paths))], blobs))
-
-
-def fototeca_pairs(paths: list[Path], copies: Mapping[str, Mapping[int, Path]]) -> PairsByEdit:
-    """Match views of the copies with the photographs and vice versa, as in one search over both."""
-    base = hash_images(paths)
-    pairs_by_edit = {}
+def fototeca_ties(paths: list[Path], copies: Mapping[str, Mapping[int, Path]]) -> dict[str, list[tuple[int, int, str]]]:
+    """Return by edit the ties of the copies with the photographs: numbers of both and the kind of tie."""
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = create_workspace(Path(folder) / "w", ["photograph"], target=1)
+        known = KnownImages(workspace, [Photograph(str(number), str(path.resolve())) for number, path in enumerate(paths)])
+    timer = JudgeTimer()
+    ties = {}
     for name, files in copies.items():
-        numbers, queries = list(files), hash_images(list(files.values()))
-        pairs = {(numbers[copy.a], copy.b) for copy in find_duplicate_pairs(queries, base, DEFAULT_THRESHOLD)}
-        pairs_by_edit[name] = pairs | {
-            (numbers[copy.b], copy.a) for copy in find_duplicate_pairs(base, queries, DEFAULT_THRESHOLD)
-        }
-    return pairs_by_edit
+        images = [Image.open(path).convert("RGB") for path in files.values()]
+        found = known.find_ties([NewImage(image, sign_image(image, "RGB")) for image in images])
+        ties[name] = [(number, int(tie.image_id), tie.kind) for number, row in zip(files, found, strict=True) for tie in row]
+    print(f"CPU per verified pair: {timer.seconds / max(timer.pairs, 1):.3f} s over {timer.pairs} pairs, decoding included\n")
+    return ties
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A photograph as `KnownImages` reads it."""
+
+    image_id: str
+    path: str
+
+
+class JudgeTimer:
+    """Measure the CPU time of all comparisons at native detail from now on."""
+
+    def __init__(self) -> None:
+        self.seconds, self.pairs = 0.0, 0
+        judge = Judge.judge
+
+        def timed(self_: Judge, pairs: Sequence[Sequence[object]]) -> object:
+            start = time.process_time()
+            result = judge(self_, pairs)  # type: ignore[arg-type]
+            self.seconds += time.process_time() - start
+            self.pairs += len(pairs)
+            return result
+
+        Judge.judge = timed  # type: ignore[method-assign, assignment]
+
+
+def set_aside_pairs(ties: Mapping[str, list[tuple[int, int, str]]]) -> PairsByEdit:
+    """Return the pairs of which one is set aside."""
+    return {name: {(a, b) for a, b, kind in found if kind in (COPY, TURNED)} for name, found in ties.items()}
+
+
+def all_pairs(ties: Mapping[str, list[tuple[int, int, str]]]) -> PairsByEdit:
+    """Return the pairs that share a split."""
+    return {name: {(a, b) for a, b, _ in found} for name, found in ties.items()}
+
+
+def print_lookalikes(seed: int, size: int) -> None:
+    """Deduplicate sets of look-alikes, with their labels and with one label, and print the numbers of images set aside."""
+    print(f"\n| {size} look-alikes | set aside, with labels | set aside, one label | ties | CPU s |")
+    print("| --- | ---: | ---: | --- | ---: |")
+    total = 0
+    for name, images in draw_lookalikes(seed, size).items():
+        start, counts = time.process_time(), []
+        for labelled in (True, False):
+            with tempfile.TemporaryDirectory() as folder, redirect_stderr(StringIO()):
+                root = Path(folder)
+                workspace = create_workspace(root / "w", ["one", "ok", "defect"], target=1)
+                for number, (label, image) in enumerate(images):
+                    path = root / "in" / (label if labelled else "one") / f"{number}.png"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    image.save(path)
+                collect_folder(workspace, root / "in", FolderOptions(label_from_folder=True), FetchOptions())
+                result = dedup(workspace)
+            counts.append(result.set_aside)
+            total += result.set_aside
+        ties = ", ".join(f"{kind} {count}" for kind, count in result.ties.to_json().items() if count) or "none"
+        print(f"| {name} | {counts[0]} | {counts[1]} | {ties} | {time.process_time() - start:.0f} |", flush=True)
+    print(f"| **all** | | **{total}** | | |")
 
 
 def imagededup_pairs(paths: list[Path], copies: Mapping[str, Mapping[int, Path]]) -> PairsByEdit:

@@ -52,7 +52,7 @@ def create_frozen(folder: Path, count: int, size: tuple[int, int], classes: int)
             ManifestRow(image_id, workspace.relative(target), names[number % classes], splits[number // classes % 10], *metadata)
         )
     digest = hashlib.sha256(manifest_bytes(rows)).hexdigest()
-    settings = ("single", names, tuple(rows), digest, 0, (70.0, 10.0, 20.0), None, None, "2026-01-01T00:00:00Z", "")
+    settings = ("single", names, tuple(rows), digest, 0, (70.0, 10.0, 20.0), None, None, "2026-01-01T00:00:00+00:00", "")
     write_manifest(Manifest("v001", workspace.settings.name, *settings, workspace.manifests / "v001.csv"), [])
     return workspace
 

@@ -32,6 +32,7 @@ EXTENSIONS = {
 
 
 _ID = re.compile(r"[0-9a-f]{64}")
+_SUFFIXES = frozenset(EXTENSIONS.values())
 
 
 def compute_image_id(data: bytes) -> str:
@@ -42,6 +43,12 @@ def compute_image_id(data: bytes) -> str:
 def image_path(workspace: Workspace, image_id: str, image_format: str) -> Path:
     """Return the store path of an image id and Pillow format name."""
     return workspace.images / image_id[:2] / f"{image_id}.{EXTENSIONS[image_format]}"
+
+
+def is_store_path(image_id: str, path: str) -> bool:
+    """Return True if `path`, relative to the workspace, is the store's own for a valid image id."""
+    stem, _, suffix = path.rpartition(".")
+    return stem == f"data/images/{image_id[:2]}/{image_id}" and suffix in _SUFFIXES
 
 
 def store_image(workspace: Workspace, data: bytes, image_format: str) -> tuple[str, Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,15 +62,27 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """Return a CSV file: UTF-8, LF line ends, quoted as in RFC 4180."""
+_FORMULA = re.compile(r"[\s\0]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+"""Beginning of a cell that a spreadsheet may evaluate (owasp.org/www-community/attacks/CSV_Injection); full-width signs too."""
+
+
+def escape_formula(cell: object) -> object:
+    """Return a cell of a CSV file with an apostrophe before a text that a spreadsheet would evaluate as a formula."""
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[object]], *, spreadsheet_safe: bool = False) -> bytes:
+    """Return a CSV file: UTF-8, LF line ends, quoted as in RFC 4180.
+
+    `spreadsheet_safe`: see `escape_formula`; such a file is for people, since its cells differ from the values.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([escape_formula(cell) for cell in row] if spreadsheet_safe else row for row in rows)
     return text.getvalue().encode("utf-8")
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], *, spreadsheet_safe: bool = False) -> None:
     """Write a CSV file atomically: see `csv_bytes`."""
-    write_bytes(path, csv_bytes(columns, rows))
+    write_bytes(path, csv_bytes(columns, rows, spreadsheet_safe=spreadsheet_safe))

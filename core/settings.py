@@ -15,6 +15,10 @@ CONFIG_NAME = "fototeca.toml"
 """Name of the file that marks a folder as a workspace."""
 
 
+TRUSTED_TABLES = ("cluster", "store", "remotes")
+"""Tables of `fototeca.toml` that name machines: without effect until the user has trusted them (`core.trust`)."""
+
+
 LABEL_SEPARATOR = "|"
 """Separator of the labels of one image in a multi-label dataset."""
 
@@ -73,7 +77,7 @@ def read_settings(path: Path) -> Settings:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise FototecaError(f"{path} is missing", "run: fototeca init DIR --category NAME") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise FototecaError(f"{path}: {getattr(error, 'strerror', error)}", "fix the file") from None
     dataset, tables = _tables(path, document)
     categories = tuple(_read_category(path, name, table) for name, table in tables.items())
@@ -98,6 +102,8 @@ def _tables(path: Path, document: dict[str, Any]) -> tuple[dict[str, Any], dict[
         raise FototecaError(
             f"{path}: dataset or categories is not a table", "write [dataset], and [categories.NAME] per category"
         )
+    if unsupported := [name for name in TRUSTED_TABLES if name in document]:
+        raise FototecaError(f"{path}: [{unsupported[0]}] is not supported by this version", "remove the table")
     for table, known in ((document, ("dataset", "categories")), (dataset, ("name", "task", "target", "contact", "mirror"))):
         if unknown := sorted(table.keys() - {*known}):
             raise FototecaError(f"{path}: unknown key {unknown[0]!r}", f"known keys: {', '.join(known)}")

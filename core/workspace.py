@@ -12,6 +12,7 @@ from pathlib import Path
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.settings import CONFIG_NAME, Settings, Task, check_name, read_settings
+from fototeca.core.trust import check_links, check_tables
 
 REPORT_TEMPLATE = """\
 <!-- Your own text for the report, in Markdown. The report marks empty sections as missing. -->
@@ -37,8 +38,15 @@ class Workspace:
     def find(cls, path: Path | str | None = None) -> Workspace:
         """Return the workspace at `path`, else at FOTOTECA_WORKSPACE, else in the nearest parent of the current folder.
 
-        FototecaError if there is none.
+        FototecaError if there is none, or if a link in it leads out of it and this user has not trusted the link.
         """
+        workspace = cls.locate(path)
+        check_links(workspace.root)
+        return workspace
+
+    @classmethod
+    def locate(cls, path: Path | str | None = None) -> Workspace:
+        """Like `find`, without the check of links, for `fototeca trust`."""
         chosen = path or os.environ.get("FOTOTECA_WORKSPACE")
         if chosen:
             if (Path(chosen) / CONFIG_NAME).is_file():
@@ -101,7 +109,9 @@ class Workspace:
 
     @cached_property
     def settings(self) -> Settings:
-        """Validated contents of `fototeca.toml`, read once."""
+        """Validated contents of `fototeca.toml`, read once. FototecaError for an error, or what is not trusted in it."""
+        check_links(self.root)
+        check_tables(self.root)
         return read_settings(self.config)
 
     def relative(self, path: Path) -> str:

@@ -5,24 +5,24 @@ A version is never overwritten, and a CSV whose digest differs from the one in t
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version as installed_version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from fototeca.collect.catalog import Decision
+from fototeca.core.documents import Document, Table, read_table
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import csv_bytes, write_bytes, write_text
+from fototeca.core.kinds import Integer, Problem, Record
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest_fields import FIELDS_IF_SET, METADATA_FIELDS, find_invalid
+from fototeca.curate.manifest_fields import COLUMNS, FIELDS_IF_SET, METADATA, SCHEMA, RowCheck
 
 SplitName = Literal["train", "val", "test"]
 
@@ -32,8 +32,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 DECISION_COLUMNS = tuple(field.name for field in fields(Decision) if field.name != "decision_id")
 """The columns of `vNNN.decisions.csv`."""
 
-SCHEMA = 2
-"""Version of the files beside a manifest. In schema 1, decisions have the columns image_id, time, who, old, new, why."""
+_VERSION = re.compile(r"v\d{3,9}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class Manifest:
 
 def list_versions(workspace: Workspace) -> list[str]:
     """List the complete versions, oldest first."""
-    names = [path.stem for path in workspace.manifests.glob("v*.json") if re.fullmatch(r"v\d{3,}", path.stem)]
+    names = [path.stem for path in workspace.manifests.glob("v*.json") if _VERSION.fullmatch(path.stem)]
     return sorted(names, key=lambda name: int(name[1:]))
 
 
@@ -137,79 +136,70 @@ def next_version(workspace: Workspace) -> str:
 
 
 def read_manifest(workspace: Workspace, version: str) -> Manifest:
-    """Read a version (`v001`, or `latest`).
+    """Read a version (`v001`, or `latest`), and check every field.
 
     Raises:
-        FototecaError: the version does not exist or is incomplete, or its CSV was edited after the freeze.
+        FototecaError: the version does not exist or is incomplete, its CSV was edited after the freeze, or a field is invalid.
     """
     metadata = read_metadata(workspace, version)
-    path = workspace.manifests / f"{metadata['version']}.csv"
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise FototecaError(f"manifests/{path.name} is missing", f"restore it: git checkout manifests/{path.name}") from None
+    document = version_file(workspace, f"{metadata['version']}.csv")
+    content = document.read()
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != metadata["sha256"]:
         raise FototecaError(
-            f"manifests/{path.name} was changed after {metadata['version']} was frozen: its digest differs",
-            f"restore it: git checkout manifests/{path.name}; to change a label: fototeca curate label, then freeze",
+            f"{document.name} was changed after {metadata['version']} was frozen: its digest differs",
+            f"restore it: git checkout {document.name}; to change a label: fototeca curate label, then freeze",
         )
+    table = read_rows(content, metadata)
+    if table.problems:
+        raise document.error(*table.problems)
     names = {field.name for field in fields(Manifest)}
     values = {name: value for name, value in metadata.items() if name in names} | {"dataset_name": metadata["dataset"]}
-    try:
-        for name in ("categories", "ratios", "moved", "uneven", "leaks"):
-            values[name] = tuple(values.get(name, ()))
-        return Manifest(**{**values, "rows": tuple(_parse(content, path)), "path": path})
-    except ValueError as error:
-        raise FototecaError(
-            f"{metadata['version']} is not a valid manifest: {error}",
-            f"restore it: git checkout manifests/{path.stem}.*",
-        ) from None
+    for name in ("categories", "ratios", "moved", "uneven", "leaks"):
+        values[name] = tuple(values.get(name, ()))
+    rows = tuple(ManifestRow(**row) for row in table.rows)
+    return Manifest(**{**values, "rows": rows, "path": document.path})
+
+
+def read_rows(content: bytes, metadata: Mapping[str, Any]) -> Table:
+    """Return the rows of a version's CSV and what is wrong with them. `metadata`: the checked JSON of the version."""
+    return read_table(content, COLUMNS, RowCheck(metadata["categories"], metadata["task"]))
+
+
+def version_file(workspace: Workspace, name: str) -> Document:
+    """Return a file of `manifests/`, to be read."""
+    return Document(workspace.manifests / name, f"manifests/{name}", f"restore it: git checkout manifests/{name}")
 
 
 def read_metadata(workspace: Workspace, version: str) -> dict[str, Any]:
     """Read and check the JSON of a version (`v001`, or `latest`).
 
     Raises:
-        FototecaError: the version does not exist, its JSON cannot be read, lacks a key, has a value of another type, or was
-            written by a newer release.
+        FototecaError: the version does not exist, its JSON cannot be read, has a missing or invalid value, or was written by a
+            newer release.
     """
     versions = list_versions(workspace)
     name = versions[-1] if version == "latest" and versions else version
     if name not in versions:
-        if re.fullmatch(r"v\d{3,}", name) and (workspace.manifests / f"{name}.csv").exists():
+        if _VERSION.fullmatch(name) and (workspace.manifests / f"{name}.csv").exists():
             raise FototecaError(f"version {name} is incomplete: its JSON is missing", "run: fototeca curate freeze")
         available = f"this workspace has: {', '.join(versions)}" if versions else "run: fototeca curate freeze"
         raise FototecaError(f"no version {name!r}", available)
-    path = workspace.manifests / f"{name}.json"
-    restore = f"restore it: git checkout manifests/{path.name}"
-    try:
-        metadata: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        schema = metadata["schema"]
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise FototecaError(
-                f"manifests/{path.name} has schema {schema}; this fototeca supports up to {SCHEMA}", "install a newer fototeca"
-            )
-        missing = [key for key in METADATA_FIELDS if key not in metadata]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise FototecaError(f"manifests/{path.name} cannot be read", restore) from None
-    invalid = "" if missing else find_invalid(metadata)
-    if missing or invalid or metadata["version"] != name:
-        problem = f"lacks {missing[0]}" if missing else f"has an invalid {invalid or 'version'}"
-        raise FototecaError(f"manifests/{path.name} {problem}", restore)
+    document = version_file(workspace, f"{name}.json")
+    metadata: dict[str, Any] = document.json(Record({"schema": Integer(1)}))
+    if metadata["schema"] > SCHEMA:
+        raise FototecaError(
+            f"{document.name} has schema {metadata['schema']}; this fototeca supports up to {SCHEMA}", "install a newer fototeca"
+        )
+    if problems := list(METADATA.problems(metadata)):
+        raise document.error(*problems)
+    if metadata["version"] != name:
+        raise document.error(Problem("version", metadata["version"], name))
     return metadata
 
 
-def is_stored(row: ManifestRow) -> bool:
-    """Return True if the path of the row is inside the image store; a manifest written by hand may point elsewhere."""
-    parts = PurePosixPath(row.path).parts
-    return parts[:2] == ("data", "images") and ".." not in parts
-
-
 def image_path(workspace: Workspace, row: ManifestRow) -> Path:
-    """Return the path of the row's file. FototecaError if it is missing, or outside the image store."""
-    if not is_stored(row):
-        raise FototecaError(f"image {row.image_id[:12]} is outside data/images: {row.path}", "restore the manifest")
+    """Return the path of the row's file. FototecaError if it is missing."""
     path = workspace.root / row.path
     if not path.is_file():
         raise FototecaError(
@@ -237,12 +227,15 @@ def write_manifest(manifest: Manifest, decisions: Sequence[Decision]) -> Path:
         raise FototecaError(f"version {manifest.version} is frozen already", "run the command again to make the next one")
     content = manifest_bytes(manifest.rows)
     assert hashlib.sha256(content).hexdigest() == manifest.sha256
+    assert not (problems := read_rows(content, vars(manifest)).problems), problems
     log = csv_bytes(DECISION_COLUMNS, ([getattr(decision, name) for name in DECISION_COLUMNS] for decision in decisions))
     metadata = _build_metadata(manifest, hashlib.sha256(log).hexdigest(), len(decisions))
+    document = json.dumps(metadata, ensure_ascii=False, indent=2) + "\n"
+    assert not (wrong := list(METADATA.problems(json.loads(document)))), wrong
     try:
         write_bytes(manifest.path, content)
         write_bytes(decisions_path, log)
-        write_text(target, json.dumps(metadata, ensure_ascii=False, indent=2) + "\n")
+        write_text(target, document)
     except BaseException:
         for path in (manifest.path, decisions_path):
             path.unlink(missing_ok=True)
@@ -287,16 +280,3 @@ def _build_metadata(manifest: Manifest, decisions_sha256: str, decisions: int) -
 def encode_splits(rows: Iterable[ManifestRow]) -> str:
     """Encode the splits of rows as one digit per row, in the order of their ids: 0 train, 1 val, 2 test."""
     return "".join(str(SPLITS.index(row.split)) for row in sorted(rows, key=lambda row: row.image_id))
-
-
-def _parse(content: bytes, path: Path) -> Iterable[ManifestRow]:
-    """Parse the rows of a CSV."""
-    reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
-    if tuple(next(reader, ())) != MANIFEST_COLUMNS:
-        raise FototecaError(f"{path.name} does not have the columns of a manifest", f"they are: {', '.join(MANIFEST_COLUMNS)}")
-    for cells in reader:
-        values: dict[str, Any] = dict(zip(MANIFEST_COLUMNS, cells, strict=True))
-        for name in ("width", "height"):
-            values[name] = int(values[name])
-        values["reviewed"] = ("no", "yes").index(values["reviewed"]) == 1
-        yield ManifestRow(**values)

@@ -16,7 +16,7 @@ import typer
 
 from fototeca.analysis.cli import app as analysis_app
 from fototeca.collect.cli.main import app as collect_app
-from fototeca.core.console import notify
+from fototeca.core.console import escape_text, notify
 from fototeca.core.errors import EXIT_DONE, EXIT_OUTSIDE, EXIT_USAGE, FototecaError
 from fototeca.core.settings import MIN_TARGET, Task
 from fototeca.core.workspace import Workspace, create_workspace
@@ -95,6 +95,32 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
     result = workspace_status(Workspace.find())
     typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else status_table(result))
+
+
+@app.command()
+def trust(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show what in a workspace of another person reaches servers, other folders or runs code, and trust it as it is now.
+
+    Until then it has no effect: site files, tables that name machines, links out of the workspace, source of models. What changes
+    later must be trusted again. In a terminal the command asks before it records.
+
+    Example: fototeca trust
+    """
+    from fototeca.core.trust import list_trusted_things, list_untrusted, record_trust
+
+    root = Workspace.locate().root
+    things = list_trusted_things(root)
+    new = list_untrusted(root, things)
+    if as_json:
+        typer.echo(json.dumps([thing.to_json() for thing in things], indent=2))
+    else:
+        for thing in new:
+            typer.echo(f"{thing.kind} {escape_text(thing.name)}, SHA-256 {thing.digest[:16]}")
+            typer.echo("".join(f"    {escape_text(line)}\n" for line in thing.content.splitlines()))
+    if new and sys.stdin.isatty() and not typer.confirm("Trust what is shown?", err=True):
+        raise FototecaError("nothing was trusted", "edit or delete these files, or run: fototeca trust")
+    record_trust(root, things)
+    notify(f"{root}: {len(new)} trusted, {len(things) - len(new)} trusted before")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import CONFIG_NAME
+from fototeca.core.trust import check_links
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import SPLITS, image_path, read_manifest
 from fototeca.curate.manifest import Manifest as FrozenManifest
@@ -85,7 +86,7 @@ class Manifest(FrozenManifest):
         """
         from torch.utils.data import DataLoader
 
-        from fototeca.vision.backbones import Preprocessing
+        from fototeca.vision.preprocessing import Preprocessing
 
         images = self.dataset(split, transform or Preprocessing(resize=256, crop=224))
         return DataLoader(
@@ -110,5 +111,6 @@ def load_manifest(path: Path | str) -> Manifest:
 
 def open_manifest(workspace: Workspace, version: str) -> Manifest:
     """Read a version of a workspace by name: "v001", or "latest"."""
+    check_links(workspace.root)
     frozen = read_manifest(workspace, version)
     return Manifest(**{field.name: getattr(frozen, field.name) for field in fields(frozen)})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fototeca.core.errors import FototecaError
+from fototeca.core.trust import check_links
 from fototeca.core.workspace import Workspace
 from fototeca.manifest import Manifest, open_manifest
 from fototeca.train.config import TrainConfig
@@ -95,7 +96,8 @@ def load_run(run: Path | str, workspace: Workspace | None = None) -> Run:
 
 
 def open_run(workspace: Workspace, run_id: str) -> Run:
-    """Load a run of a workspace by id. FototecaError if there is none."""
+    """Load a run of a workspace by id. FototecaError if there is none, or for a link out of the workspace that is not trusted."""
+    check_links(workspace.root)
     stored = read_run(workspace, run_id)
     return Run(**{field.name: getattr(stored, field.name) for field in fields(stored)})
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fototeca.analysis.report.page import ReportResult
     from fototeca.collect.catalog import Decision
     from fototeca.collect.status import WorkspaceStatus
+    from fototeca.core.trust import TrustedThing
     from fototeca.curate.duplicates.listing import MemberRow
     from fototeca.curate.duplicates.results import DedupResult
     from fototeca.curate.label_issues.find import LabelIssue
@@ -62,22 +63,35 @@ class Workspace(CollectingWorkspace):
         """Open the workspace at `path`, else at FOTOTECA_WORKSPACE, else in the nearest parent of the current folder."""
         return cls(cls.find(path).root)
 
+    def trust(self) -> list[TrustedThing]:
+        """Trust the links, site files, tables and model sources of this workspace as they are now, and return them.
+
+        Read them first: they reach servers or other folders, or run code. A workspace whose links are not trusted is opened by
+        `ft.Workspace(path)`.
+        """
+        from fototeca.core.trust import list_trusted_things, record_trust
+
+        things = list_trusted_things(self.root)
+        record_trust(self.root, things)
+        return things
+
     def status(self) -> WorkspaceStatus:
         """Count the images of each category: collected, accepted, rejected, duplicates, reviewed, target."""
         from fototeca.collect.status import workspace_status
 
         return workspace_status(self)
 
-    def deduplicate(self, *, threshold: int = 10, keep_near: bool = False) -> DedupResult:
+    def deduplicate(self, *, threshold: int = 10, similarity: float = 0.8, keep_near: bool = False) -> DedupResult:
         """Group duplicates and near-duplicates and set aside all but the best image of each group.
 
         Args:
             threshold: largest Hamming distance between perceptual hashes, in bits, 0 to 31.
+            similarity: how alike a copy must be at native detail, 0.5 to 1.
             keep_near: set aside exact copies only; near-duplicates share a split.
         """
         from fototeca.curate.duplicates import dedup
 
-        return dedup(self, threshold=threshold, keep_near=keep_near)
+        return dedup(self, threshold=threshold, similarity=similarity, keep_near=keep_near)
 
     def duplicate_groups(self) -> list[MemberRow]:
         """Return the members of every duplicate group, with the reason and distance of each."""
@@ -196,20 +210,41 @@ class Workspace(CollectingWorkspace):
 
         return verify_version(self, version)
 
-    def export(self, version: str, folder: Path | str, format: str, *, copy: bool = False, normalise: bool | None = None) -> Path:
+    def export(
+        self,
+        version: str,
+        folder: Path | str,
+        format: str,
+        *,
+        copy: bool = False,
+        normalise: bool | None = None,
+        keep_metadata: bool = False,
+        spreadsheet_safe: bool = False,
+    ) -> Path:
         """Export a version to the layout of another tool and return the folder.
 
         Args:
             version: "v001", or "latest".
             folder: new or empty.
             format: "imagefolder", "huggingface", "croissant", "coco" or "webdataset".
-            copy: copy the files instead of linking them.
+            copy: copy all files; by default those without metadata are linked.
             normalise: write images that reading changes as the models saw them; by default for the formats whose readers
                 expect it (imagefolder, huggingface, webdataset).
+            keep_metadata: keep EXIF, XMP, IPTC, comments and thumbnails.
+            spreadsheet_safe: write an apostrophe before texts in CSV files that spreadsheets would take for formulas.
         """
         from fototeca.curate.export.formats import export_version
 
-        return export_version(self, version, Path(folder), format, copy=copy, normalise=normalise)
+        return export_version(
+            self,
+            version,
+            Path(folder),
+            format,
+            copy=copy,
+            normalise=normalise,
+            keep_metadata=keep_metadata,
+            spreadsheet_safe=spreadsheet_safe,
+        )
 
     def train(self, config: TrainConfig, *, resume: bool = True) -> Run:
         """Train a model on `config.manifest`; see `ft.train`."""

@@ -42,6 +42,12 @@ def _no_workspace_left() -> Iterator[None]:
     assert "FOTOTECA_WORKSPACE" not in os.environ
 
 
+@pytest.fixture(autouse=True)
+def _no_trust_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what tests trust out of the user's own records."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
+
+
 @pytest.fixture(scope="session")
 def fo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """FiftyOne on a mongod of its own; once per process, because FiftyOne reads the address when it is imported."""

@@ -17,7 +17,7 @@ from fototeca.analysis.plots.svg import PALETTE
 from fototeca.analysis.templates import render_page
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import ManifestRow, is_stored
+from fototeca.curate.manifest import ManifestRow
 
 PredictedLabels = Sequence[str | None]
 """Predicted label of each image; None without prediction, empty for no category."""
@@ -97,6 +97,6 @@ def _numbered_colorings(
 
 
 def _draw_image(workspace: Workspace, row: ManifestRow) -> str:
-    """Return a thumbnail as a data URI; empty if the file is missing or not in the image store."""
-    small = thumbnail(workspace.root / row.path, THUMBNAIL_SIZE) if is_stored(row) else None
+    """Return a thumbnail as a data URI; empty if the file is missing."""
+    small = thumbnail(workspace.root / row.path, THUMBNAIL_SIZE)
     return data_uri(small, 60) if small else ""

@@ -34,7 +34,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
-from fototeca.curate.duplicates import find_known_duplicates
+from fototeca.curate.duplicates import KnownDuplicate, KnownImages, NewImage
 from fototeca.curate.manifest import Manifest
 from fototeca.train.runs import LoadedModel, Run, decide_labels, load_model, load_run_manifest
 
@@ -130,14 +130,18 @@ class _Predictor:
         test_ids, access = {row.image_id for row in self.manifest.split("test")}, None
         inputs: list[InputImage] = []
         predictions: list[Prediction] = []
+        duplicates: list[KnownDuplicate | None] = []
+        known = KnownImages(self.workspace, self.manifest.rows)
         with tqdm(total=total, desc="predict", unit="img", disable=None) as bar:
             for batch in batches:
                 if access is None and any(item.digest in test_ids for item in batch):
                     access = open_access(self.workspace, self.run.manifest_version, self.run.id, PREDICT)
                 predictions += self._predict_batch(batch)
+                new = [NewImage(item.image, item.signature) if item.image and item.signature else None for item in batch]
+                duplicates += known.find_duplicates(new)
                 inputs += [replace(item, image=None) for item in batch]
                 bar.update(len(batch))
-        predictions = self._mark_duplicates(inputs, predictions)
+        predictions = self._mark_duplicates(inputs, predictions, duplicates)
         self._log_access(access, predictions)
         return [StoredImage(prediction, item.thumbnail) for prediction, item in zip(predictions, inputs, strict=True)]
 
@@ -198,10 +202,11 @@ class _Predictor:
         drawn.contact_sheet([path.stem[5:33], caption]).save(path)
         return str(path)
 
-    def _mark_duplicates(self, inputs: Sequence[InputImage], predictions: Sequence[Prediction]) -> list[Prediction]:
+    def _mark_duplicates(
+        self, inputs: Sequence[InputImage], predictions: Sequence[Prediction], duplicates: Sequence[KnownDuplicate | None]
+    ) -> list[Prediction]:
         """Set `near_duplicate`. A file of the dataset itself is found by its digest, even if the stored file is lost."""
         rows = {row.image_id: row for row in self.manifest.rows}
-        duplicates = find_known_duplicates(self.workspace, [item.signature for item in inputs], list(rows.values()))
         file_names = read_file_names(self.workspace)
         marked = []
         for item, prediction, duplicate in zip(inputs, predictions, duplicates, strict=True):

@@ -25,7 +25,7 @@ from fototeca.analysis.tabular import Table, row_link
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, ManifestRow, is_stored
+from fototeca.curate.manifest import Manifest, ManifestRow
 from fototeca.train.runs import LoadedModel, Run, load_model, read_run
 
 
@@ -157,7 +157,7 @@ class ReportContext:
         """Return an image of the dataset as a data URI; empty when its file is missing."""
         key = (row.image_id, side)
         if key not in self._thumbnails:
-            small = thumbnail(self.workspace.root / row.path, side) if is_stored(row) else None
+            small = thumbnail(self.workspace.root / row.path, side)
             self._thumbnails[key] = data_uri(small) if small else ""
         return self._thumbnails[key]
 

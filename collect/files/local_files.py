@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
@@ -33,6 +33,7 @@ def list_local_images(
     exclude: Callable[[str], bool],
     *,
     source: Path,
+    used: Sequence[Path] = (),
 ) -> list[Provenance]:
     """Return the provenance of every image below a folder, or of the file itself, sorted by name.
 
@@ -43,6 +44,7 @@ def list_local_images(
         passed_over: counts the files that are not taken.
         exclude: tells the names to exclude.
         source: folder, archive or image as the user named it; its name is recorded as the query.
+        used: files that were read otherwise, and so are not passed over.
 
     Raises:
         FototecaError: the folder does not exist, has no images, or an option or a file of labels is invalid.
@@ -51,8 +53,8 @@ def list_local_images(
     rights = state_rights("folder", source_name=options.source_name, license=options.license, author=options.author)
     if not path.exists():
         raise FototecaError(f"{path} does not exist", "give a folder, an archive or an image")
-    used = (options.labels,) if options.labels else ()
-    names = find_images(path, passed_over, is_excluded=exclude, used=used)
+    tables = [options.labels] if options.labels else []
+    names = find_images(path, passed_over, is_excluded=exclude, used=[*tables, *used])
     if not names:
         raise no_images_error(name, passed_over)
     label_by_name = _find_labels(workspace, folder, names, options, source, passed_over)

@@ -28,6 +28,7 @@ from fototeca.collect.ingest.summary import CollectSummary, SummaryBuilder
 from fototeca.collect.ingest.targets import Targets
 from fototeca.collect.store import remove_stale_files
 from fototeca.core.console import notify
+from fototeca.core.counting import count_of
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.settings import LABEL_SEPARATOR
@@ -247,7 +248,8 @@ def retry_candidates(workspace: Workspace, reasons: Sequence[str], options: Fetc
         candidates = [item for item in matches if not _is_local(item) or local_path(item.url).exists()]
         if len(candidates) < len(matches):
             count = len(matches) - len(candidates)
-            notify(f"{count} candidates are files that no longer exist; collect their folder, archive or dataset again")
+            lost = count_of(count, "candidate is a file that no longer exists", "candidates are files that no longer exist")
+            notify(f"{lost}; collect the folder, archive or dataset again")
         if not candidates:
             suffix = f" with reason {', '.join(words)}" if words else ""
             raise FototecaError(f"no candidate{suffix} can be retried", "see the reasons with: fototeca status")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fototeca.collect.catalog import CandidateState
+from fototeca.core.counting import count_of
 from fototeca.core.passed_over import MAX_NAMES, PassedOver, PassedOverCount, list_names
 from fototeca.core.results import Result
 from fototeca.core.tables import render_table
@@ -65,7 +66,7 @@ class CollectSummary(Result):
 
     def text(self) -> str:
         """Return the summary for the terminal: a line, a table, and a line per reason and problem."""
-        first = f"{self.candidates} candidates, {self.already_known} already known, {self.accepted} accepted"
+        first = f"{count_of(self.candidates, 'candidate')}, {self.already_known} already known, {self.accepted} accepted"
         first += f", {self.restored} restored to the store" if self.restored else ""
         first += f", {self.lost} lost from the store and from their source" if self.lost else ""
         first += f"; {self.excluded_by_license} more excluded by their license" if self.excluded_by_license else ""

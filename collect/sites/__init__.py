@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fototeca.collect.http.urls import host_key
 from fototeca.core.errors import FototecaError
+from fototeca.core.trust import read_trusted
 from fototeca.core.workspace import Workspace
 
 VERSION = 1
@@ -29,16 +31,25 @@ class Site(dict[str, Any]):
 def load_site(workspace: Workspace, name: str) -> Site:
     """Return the site file of a source or hub: `sites/NAME.toml` of the workspace if it exists, else the shipped one.
 
-    So a changed site can be fixed without waiting for a release. FototecaError names the file and the problem.
+    So a changed site can be fixed without waiting for a release. FototecaError names the file and the problem, or says that this
+    user has not trusted the workspace's file (`fototeca trust`): it may come from another person, and names servers.
     """
     own, shipped = workspace.root / "sites" / f"{name}.toml", Path(__file__).parent / f"{name}.toml"
     if not own.is_file():
-        return _read(shipped)
-    site, expected = _read(own), _read(shipped) if shipped.is_file() else {}
+        return _parse(shipped, shipped.read_bytes())
+    site = _parse(own, read_trusted(workspace.root, own, "site file"))
+    expected = _parse(shipped, shipped.read_bytes()) if shipped.is_file() else {}
     for field, value in site.items():
         if _kind(value) is not _kind(expected.get(field, value)):
             raise FototecaError(f"{own}: {field} is {value!r}", f"write it as in the shipped file: {expected[field]!r}")
     return site
+
+
+def shipped_hosts(name: str) -> frozenset[str]:
+    """Return the hosts to which a source's or hub's key may go: that of the endpoint in its shipped site file."""
+    path = Path(__file__).parent / f"{name}.toml"
+    endpoint = str(_parse(path, path.read_bytes()).get("endpoint", "")) if path.is_file() else ""
+    return frozenset({host_key(endpoint)} if endpoint else ())
 
 
 def _kind(value: object) -> type:
@@ -46,10 +57,10 @@ def _kind(value: object) -> type:
     return float if type(value) is int else type(value)
 
 
-def _read(path: Path) -> Site:
+def _parse(path: Path, content: bytes) -> Site:
     try:
-        site = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        site = tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:
         raise FototecaError(
             f"{path} cannot be read: {error}", "fix the file, or remove it from sites/ to use the shipped one"
         ) from None

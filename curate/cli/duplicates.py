@@ -20,6 +20,9 @@ def register(app: typer.Typer) -> None:
 
 def dedup(
     threshold: Annotated[int, typer.Option(help="Bits in which hashes may differ for two images to be compared.")] = 10,
+    similarity: Annotated[
+        float, typer.Option(help="How alike a copy must be, 0.5 to 1: 0.8 tolerates strong compression, 1 nothing.")
+    ] = 0.8,
     keep_near: Annotated[bool, typer.Option("--keep-near", help="Set aside only copies with equal pixels.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -29,10 +32,13 @@ def dedup(
     """
     from fototeca.curate.duplicates import dedup
 
-    result = dedup(Workspace.find(), threshold=threshold, keep_near=keep_near)
+    result = dedup(Workspace.find(), threshold=threshold, similarity=similarity, keep_near=keep_near)
     if as_json:
         typer.echo(json.dumps(result.to_json()))
     else:
+        ties = ", ".join(f"{kind} {count}" for kind, count in result.ties.to_json().items() if count)
+        if ties:
+            typer.echo(f"pairs compared in detail: {ties}")
         typer.echo(f"{result.images} images, {result.groups} groups of near-duplicates, {result.set_aside} set aside")
 
 

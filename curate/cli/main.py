@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from fototeca.core.console import notify
+from fototeca.core.counting import count_of
 from fototeca.core.errors import EXIT_USAGE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.cli import duplicates as cli_duplicates
@@ -211,11 +212,15 @@ def recover(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(result.to_json()))
     else:
-        typer.echo(f"{result.images} images and {result.decisions} decisions recovered")
+        typer.echo(f"{count_of(result.images, 'image')} and {count_of(result.decisions, 'decision')} recovered")
         if result.broken:
-            notify(f"{result.broken} files do not match the digest in their name")
+            notify(
+                count_of(
+                    result.broken, "file does not match the digest in its name", "files do not match the digest in their name"
+                )
+            )
         if result.unknown:
-            notify(f"{result.unknown} decisions refer to missing files")
+            notify(count_of(result.unknown, "decision refers to a missing file", "decisions refer to missing files"))
     if result.images:
         notify("search for near-duplicates again: fototeca curate dedup")
 
@@ -225,7 +230,7 @@ def export(
     version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     format: Annotated[str, typer.Option(help="imagefolder, huggingface, croissant, coco or webdataset.")],
-    copy: Annotated[bool, typer.Option("--copy", help="Copy the images instead of linking them.")] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy all images; by default those without metadata are linked.")] = False,
     normalise: Annotated[
         bool | None,
         typer.Option(
@@ -235,14 +240,31 @@ def export(
             show_default=False,
         ),
     ] = None,
+    keep_metadata: Annotated[
+        bool,
+        typer.Option("--keep-metadata", help="Keep EXIF (places, cameras), XMP, IPTC, comments and thumbnails of the images."),
+    ] = False,
+    spreadsheet_safe: Annotated[
+        bool,
+        typer.Option("--spreadsheet-safe", help="In CSV files, write an apostrophe before texts that begin as formulas do."),
+    ] = False,
 ) -> None:
-    """Export a version in a format of other tools, with a datasheet.
+    """Export a version in a format of other tools, with a datasheet. Images carry no metadata.
 
     Example: fototeca curate export v001 out --format huggingface
     """
     from fototeca.curate.export.formats import export_version
 
-    path = export_version(Workspace.find(), version, folder, format, copy=copy, normalise=normalise)
+    path = export_version(
+        Workspace.find(),
+        version,
+        folder,
+        format,
+        copy=copy,
+        normalise=normalise,
+        keep_metadata=keep_metadata,
+        spreadsheet_safe=spreadsheet_safe,
+    )
     typer.echo(f"written: {path}")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fototeca.collect.catalog import ImageRow
+from fototeca.curate.duplicates.verdict import COPY
 
 BAD_COPY = "bad-quality"
 """Reason of a rejection that concerns the copy, not its content: another copy of the group may be accepted."""
@@ -21,6 +22,7 @@ class Match:
 
     reason: str
     distance: float
+    kind: str = COPY
 
 
 Group = dict[int, Match]

@@ -7,9 +7,8 @@ from collections.abc import Collection
 
 from fototeca.collect.catalog import Catalog, ImageRow
 from fototeca.core.workspace import Workspace
-from fototeca.curate.duplicates.dedup import DEFAULT_THRESHOLD, KEEP_NEAR, _find_groups, _group_rows, _read_priorities
+from fototeca.curate.duplicates.grouping import SearchOptions, group_images
 from fototeca.curate.duplicates.signatures import load_signatures
-from fototeca.curate.snapshot.catalog_state import THRESHOLD
 
 
 def regroup(workspace: Workspace, catalog: Catalog, image_ids: Collection[str]) -> None:
@@ -20,11 +19,9 @@ def regroup(workspace: Workspace, catalog: Catalog, image_ids: Collection[str]) 
     members = _connected(catalog, image_ids)
     known = {image.image_id: image for image in members}
     signatures = load_signatures(workspace, catalog, members)
-    threshold = int(catalog.metadata.get(THRESHOLD) or DEFAULT_THRESHOLD)
-    groups, components = _find_groups(catalog, signatures, known, threshold)
-    keep_near = bool(catalog.metadata.get(KEEP_NEAR))
-    rows = _group_rows(signatures, known, groups, _read_priorities(workspace, catalog, known), keep_near)
-    catalog.groups.replace_members(list(known), rows, components, ())
+    total = len(catalog.images.all())
+    grouping = group_images(workspace, catalog, signatures, known, SearchOptions.load(catalog), total)
+    catalog.groups.replace_members(list(known), grouping.rows, grouping.components, grouping.ties)
 
 
 def _connected(catalog: Catalog, image_ids: Collection[str]) -> list[ImageRow]:

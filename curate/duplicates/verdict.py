@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Kind = Literal["copy", "turned", "reshot", "overlay", "altered", "unverified", "none"]
 """How two images are tied, as a comparison at native detail states it.
@@ -14,13 +14,13 @@ a mirror. `reshot`: a second exposure of the same view. `overlay`: a copy with a
 `none`: no tie.
 """
 
-COPY, TURNED, RESHOT, OVERLAY, ALTERED, UNVERIFIED, NONE = "copy", "turned", "reshot", "overlay", "altered", "unverified", "none"
-
-KINDS: tuple[Kind, ...] = ("copy", "turned", "reshot", "overlay", "altered", "unverified")
-"""Kinds of tie, the strongest first."""
-
-WEAK: frozenset[str] = frozenset({RESHOT, OVERLAY, ALTERED, UNVERIFIED})
-"""Kinds that share a split and set nothing aside."""
+COPY: Final = "copy"
+TURNED: Final = "turned"
+RESHOT: Final = "reshot"
+OVERLAY: Final = "overlay"
+ALTERED: Final = "altered"
+UNVERIFIED: Final = "unverified"
+NONE: Final = "none"
 
 TO_REVIEW: frozenset[str] = frozenset({OVERLAY, UNVERIFIED})
 """Kinds about which a person decides whether one image is set aside."""

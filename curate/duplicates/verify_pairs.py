@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fototeca.curate.duplicates.hamming_search import HammingPairs, iter_near_pairs
 from fototeca.curate.duplicates.pixel_similarity import average_cells, correlate, shift_box
 from fototeca.curate.duplicates.signatures import Signatures
-from fototeca.curate.duplicates.transforms import SIDE, Box, compute_luma, find_content_box
+from fototeca.curate.duplicates.transforms import FULL, SIDE, Box, compute_luma, find_content_box
 from fototeca.curate.duplicates.view_hashes import HASH_COLUMNS, KINDS, View, ViewHashes
 from fototeca.curate.union_find import Indices
 
@@ -19,6 +19,10 @@ MIN_LUMA_CORRELATION = 0.94
 """Correlation of luma that a proposed pair needs to be verified."""
 MIN_COLOR_CORRELATION = 0.7
 """Correlation of color that a proposed pair needs to be verified."""
+WHOLE_COLOR_CORRELATION = 0.3
+"""The same where both images are compared as they are: the comparison at native detail follows."""
+FLAT = "flat"
+"""Reason of a pair of low-information images that are nearly equal."""
 LOOSE_LUMA_CORRELATION = 0.85
 """Correlation of luma that a member of a group needs with the center of the group."""
 _MIN_SEARCH_CORRELATION = 0.5
@@ -29,13 +33,20 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class DuplicatePair:
-    """Two images, by index, verified as duplicates: by which view, and how many bits their hashes differ in."""
+    """Two images, by index, that are alike at small size: by which view, and how many bits their hashes differ in.
+
+    `similarity`: correlation of luma. The view cuts `box` of `a` and turns it by `TURNS[turn]`. `is_reversed`: a is of the
+    base and b of the queries.
+    """
 
     a: int
     b: int
     reason: str
     distance: int
     similarity: float
+    box: Box = FULL
+    turn: int = 0
+    is_reversed: bool = False
 
 
 IsConnected = Callable[[Indices, Indices], NDArray[np.bool_]]
@@ -89,7 +100,7 @@ def find_flat_pairs(hashes: ViewHashes, new: Sequence[int]) -> Iterator[Duplicat
         for start in range(0, len(rest), _CHUNK):
             part = rest[start : start + _CHUNK]
             for match in part[_equal_flat(values[part], values[place])]:
-                yield DuplicatePair(int(indices[place]), int(indices[match]), "flat", 0, 1.0)
+                yield DuplicatePair(int(indices[place]), int(indices[match]), FLAT, 0, 1.0)
                 sets[sets == sets[match]] = sets[place]
 
 
@@ -97,12 +108,16 @@ _FLAT_LEVELS = 4
 """Largest difference of a pixel in the thumbnails of two nearly equal flat images, in gray levels."""
 
 
-def compare_pairs(hashes: ViewHashes, pairs: Sequence[tuple[int, int]]) -> list[DuplicatePair]:
-    """Return each pair with the view under which it is most similar; pairs that are not even loosely similar are left out.
+def compare_pairs(hashes: ViewHashes, pairs: Sequence[tuple[int, int]]) -> list[list[DuplicatePair]]:
+    """Return for each pair the views under which it is most similar, the best of each turn, the most similar turn first.
 
-    Both directions are tried. A flat image matches other flat images only.
+    Both directions are tried, so a and b may be swapped. Pairs that are not even loosely similar have no view. A flat image
+    matches other flat images only.
     """
-    best = {(match.a, match.b): match for match in _flat_pairs(hashes, pairs)}
+    found: list[dict[int, DuplicatePair]] = [{} for _ in pairs]
+    place = {pair: number for number, pair in enumerate(pairs)}
+    for match in _flat_pairs(hashes, pairs):
+        found[place[match.a, match.b]][0] = match
     for column, (view, kind) in enumerate(HASH_COLUMNS):
         for forward in (True, False) if kind == "dct" else ():
             directed = [pair if forward else pair[::-1] for pair in pairs]
@@ -110,18 +125,22 @@ def compare_pairs(hashes: ViewHashes, pairs: Sequence[tuple[int, int]]) -> list[
             a, b = np.array(valid, np.int64).reshape(-1, 2).T
             proposed = (a, b, np.zeros(len(a), np.uint8))
             for match in _verify(hashes.images, hashes.images, view, proposed, _none_connected, LOOSE_LUMA_CORRELATION):
-                pair = (match.a, match.b) if forward else (match.b, match.a)
-                if pair not in best or match.similarity > best[pair].similarity + 0.005:
+                best = found[place[(match.a, match.b) if forward else (match.b, match.a)]]
+                if match.turn not in best or match.similarity > best[match.turn].similarity + _MARGIN:
                     bits = (int(hashes.hashes[match.a, column]) ^ int(hashes.hashes[match.b, 0])).bit_count()
-                    best[pair] = DuplicatePair(*pair, match.reason, bits, match.similarity)
-    return list(best.values())
+                    best[match.turn] = replace(match, distance=bits)
+    return [sorted(best.values(), key=lambda match: -match.similarity + _MARGIN * bool(match.turn)) for best in found]
+
+
+_MARGIN = 0.005
+"""How much more similar a later view must be to be preferred."""
 
 
 def _flat_pairs(hashes: ViewHashes, pairs: Sequence[tuple[int, int]]) -> Iterator[DuplicatePair]:
     thumbnails = hashes.images.thumbnails
     for a, b in pairs:
         if not hashes.present[a, 0] and not hashes.present[b, 0] and _equal_flat(thumbnails[[a]], thumbnails[b])[0]:
-            yield DuplicatePair(a, b, "flat", 0, 1.0)
+            yield DuplicatePair(a, b, FLAT, 0, 1.0)
 
 
 def _equal_flat(thumbnails: NDArray[np.integer], reference: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -161,13 +180,15 @@ def _compare_views(
     else:
         views = average_cells(thumbnails, view.box, view.turn)
     similarity = correlate(views, targets)
-    matches, luma = similarity.reaches(min_luma, MIN_COLOR_CORRELATION), similarity.luma
-    if view.name == "cropped" and view.box is not None:
-        for place in np.flatnonzero(~matches & (similarity.luma >= _MIN_SEARCH_CORRELATION)):
-            matches[place], luma[place] = _search_crop(thumbnails[[place]], targets[[place]], view.box, min_luma)
-    for place in np.flatnonzero(matches):
-        a, b, bits = pairs[place]
-        yield DuplicatePair(a, b, view.name, bits, float(luma[place]))
+    whole = view.box == FULL and not view.turn
+    matches = similarity.reaches(min_luma, WHOLE_COLOR_CORRELATION if whole else MIN_COLOR_CORRELATION)
+    for place, (a, b, bits) in enumerate(pairs):
+        luma, box = float(similarity.luma[place]), view.box or _border_box(thumbnails[[place]])
+        is_match = bool(matches[place])
+        if view.name == "cropped" and not is_match and luma >= _MIN_SEARCH_CORRELATION:
+            is_match, luma, box = _search_crop(thumbnails[[place]], targets[[place]], box, min_luma)
+        if is_match:
+            yield DuplicatePair(a, b, view.name, bits, luma, box, view.turn)
 
 
 def _border_box(thumbnail: NDArray[np.uint8]) -> Box:
@@ -177,8 +198,11 @@ def _border_box(thumbnail: NDArray[np.uint8]) -> Box:
     return box
 
 
-def _search_crop(thumbnail: NDArray[np.uint8], target: NDArray[np.float32], box: Box, min_luma: float) -> tuple[bool, float]:
-    """Search the position of a crop around `box` in two steps; return whether it matches, and its best correlation of luma."""
+def _search_crop(thumbnail: NDArray[np.uint8], target: NDArray[np.float32], box: Box, min_luma: float) -> tuple[bool, float, Box]:
+    """Search the position of a crop around `box` in two steps.
+
+    Returns whether it matches, its best correlation of luma, and where.
+    """
     best, best_box, is_match = -1.0, box, False
     for step in (0.025, 0.0125):
         for candidate in list(shift_box(best_box, step)):
@@ -186,4 +210,4 @@ def _search_crop(thumbnail: NDArray[np.uint8], target: NDArray[np.float32], box:
             if similarity.luma[0] > best:
                 best, best_box = float(similarity.luma[0]), candidate
                 is_match = bool(similarity.reaches(min_luma, MIN_COLOR_CORRELATION)[0])
-    return is_match, best
+    return is_match, best, best_box

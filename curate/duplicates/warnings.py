@@ -25,6 +25,21 @@ def dedup_warnings(images: Sequence[ImageRow], settings: Settings) -> list[str]:
     return [*_spanning_groups(counted), *_lost_images(counted, settings)]
 
 
+def camera_warnings(sizes: Sequence[int]) -> list[str]:
+    """Return a line about sets of images that look alike but for small places.
+
+    `sizes`: their numbers of images, the largest first.
+    """
+    if not sizes:
+        return []
+    listed = ", ".join(str(size) for size in sizes[:MAX_GROUPS])
+    more = f" and {len(sizes) - MAX_GROUPS} more sets" if len(sizes) > MAX_GROUPS else ""
+    return [
+        f"warning: fixed camera or one template: {listed} images{more} look alike but for small places; they are not copies,"
+        " and splits do not keep them together; to keep takes or sessions together: fototeca collect folder --group-by"
+    ]
+
+
 def _spanning_groups(images: Iterable[ImageRow]) -> list[str]:
     groups: dict[str, list[ImageRow]] = defaultdict(list)
     for image in images:

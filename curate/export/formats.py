@@ -13,14 +13,14 @@ from pathlib import Path
 from fototeca.core.console import notify
 from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import csv_bytes, write_bytes, write_csv, write_text
-from fototeca.core.settings import check_name
+from fototeca.core.paths import inside
 from fototeca.core.workspace import Workspace
 from fototeca.curate.export.croissant import croissant_document
 from fototeca.curate.export.datasheet import datasheet
 from fototeca.curate.export.huggingface import export_huggingface
 from fototeca.curate.export.placement import Export
 from fototeca.curate.export.webdataset import export_webdataset
-from fototeca.curate.manifest import MANIFEST_COLUMNS, SPLITS, Manifest, read_manifest
+from fototeca.curate.manifest import MANIFEST_COLUMNS, SPLITS, read_manifest
 
 KNOWN = frozenset({".jpg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"})
 """Suffixes of stored images that torchvision's ImageFolder reads."""
@@ -30,7 +30,15 @@ NORMALISED = frozenset({"imagefolder", "huggingface", "webdataset"})
 
 
 def export_version(
-    workspace: Workspace, version: str, folder: Path, kind: str, *, copy: bool = False, normalise: bool | None = None
+    workspace: Workspace,
+    version: str,
+    folder: Path,
+    kind: str,
+    *,
+    copy: bool = False,
+    normalise: bool | None = None,
+    keep_metadata: bool = False,
+    spreadsheet_safe: bool = False,
 ) -> Path:
     """Write a version to `folder`, which must be new or empty, with a datasheet.
 
@@ -41,10 +49,13 @@ def export_version(
         version: `vNNN` or `latest`.
         folder: where to write.
         kind: one of FORMATS.
-        copy: copy the images; by default they are linked.
+        copy: copy the images; by default those without metadata are linked.
         normalise: write an image that reading changes (rotated, 16-bit, transparent, with a profile, CMYK, animated) as the
             models saw it: PNG of upright 8-bit sRGB without metadata. By default as NORMALISED has it; images that reading
-            does not change are linked or copied always.
+            does not change keep their format.
+        keep_metadata: keep EXIF, XMP, IPTC, comments and thumbnails in the files that are not written as PNG. By default they
+            are removed with the pixels unchanged; images of formats that do not allow it are written as PNG.
+        spreadsheet_safe: write an apostrophe before the texts in CSV files that spreadsheets would take for formulas.
 
     Raises:
         FototecaError: the format is unknown, the folder is not empty, an image is missing or changed, or the disk is full.
@@ -59,7 +70,6 @@ def export_version(
         raise FototecaError(f"{folder} is not empty", "give a new folder")
     if folder.is_mount():
         raise FototecaError(f"{folder} is a mount point", "give a folder on it")
-    check_names(manifest)
     whole = folder.resolve()
     part = whole.with_name(f".{whole.name}.{os.urandom(4).hex()}.part")
     try:
@@ -68,12 +78,22 @@ def export_version(
             notify(f"an interrupted export left {left}; delete it if no export is running")
         part.mkdir()
         normalise = kind in NORMALISED if normalise is None else normalise
-        export = Export(workspace, manifest, part, copy=copy, normalise=normalise)
+        export = Export(
+            workspace,
+            manifest,
+            part,
+            copy=copy,
+            normalise=normalise,
+            keep_metadata=keep_metadata,
+            spreadsheet_safe=spreadsheet_safe,
+        )
         FORMATS[kind](export)
         write_text(part / "DATASHEET.md", f"{datasheet(workspace, manifest)}\n{export.describe_files()}")
         part.replace(whole)
-        if export.num_written:
-            notify(f"{export.num_written} of {len(manifest.rows)} images were written as the models saw them, as PNG")
+        if export.num_png:
+            notify(f"{export.num_png} of {len(manifest.rows)} images were written as the models saw them, as PNG")
+        if export.num_stripped:
+            notify(f"metadata was removed from {export.num_stripped} of {len(manifest.rows)} images (--keep-metadata keeps it)")
     except OSError as error:
         raise ExternalError(
             f"{folder} could not be written: {error.strerror}", "free some space, or give another folder"
@@ -81,22 +101,6 @@ def export_version(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
-
-
-def check_names(manifest: Manifest) -> None:
-    """Check that categories are valid folder names and labels are categories, since the manifest may come from elsewhere.
-
-    Raises:
-        FototecaError: a name is invalid or a label is unknown.
-    """
-    for name in manifest.categories:
-        check_name(name, "category")
-    unknown = {label for row in manifest.rows for label in row.labels} - set(manifest.categories)
-    if unknown:
-        raise FototecaError(
-            f"{manifest.version} has unknown labels: {', '.join(sorted(unknown))}",
-            f"see: fototeca curate verify {manifest.version}",
-        )
 
 
 def export_imagefolder(export: Export) -> None:
@@ -107,18 +111,19 @@ def export_imagefolder(export: Export) -> None:
     multi = export.manifest.task == "multi"
     for split in SPLITS:
         for category in () if multi else export.manifest.categories:
-            (export.folder / split / category).mkdir(parents=True, exist_ok=True)
+            inside(export.folder, f"{split}/{category}").mkdir(parents=True, exist_ok=True)
         if not multi and len(list((export.folder / split).iterdir())) < len(export.manifest.categories):
             raise FototecaError("this disk ignores case, in which categories differ", "use another disk or --format")
     placed = export.place_all(lambda row: row.split if multi else f"{row.split}/{row.label}", KNOWN)
-    write_csv(export.folder / "labels.csv", ("path", "label"), [(file.path, row.label) for row, file in placed])
+    rows = [(file.path, row.label) for row, file in placed]
+    write_csv(export.folder / "labels.csv", ("path", "label"), rows, spreadsheet_safe=export.spreadsheet_safe)
 
 
 def export_croissant(export: Export) -> None:
     """Write `images/ID.jpg`, the manifest with paths and digests of the export, and `croissant.json`, which describes both."""
     placed = sorted(export.place_all(lambda _: "images"), key=lambda pair: pair[0].image_id)
     cells = [(*replace(row, path=file.path).cells(), file.sha256) for row, file in placed]
-    content = csv_bytes((*MANIFEST_COLUMNS, "sha256"), cells)
+    content = csv_bytes((*MANIFEST_COLUMNS, "sha256"), cells, spreadsheet_safe=export.spreadsheet_safe)
     write_bytes(export.folder / "manifest.csv", content)
     document = croissant_document(export.manifest, content)
     write_text(export.folder / "croissant.json", json.dumps(document, ensure_ascii=False, indent=2) + "\n")

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from fototeca.collect.catalog import Catalog
 from fototeca.core.console import notify
+from fototeca.core.counting import count_of
 from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
@@ -151,13 +152,17 @@ def run_review(workspace: Workspace, *, port: int, browser: bool) -> ReviewResul
     """Push, serve the App on 127.0.0.1 until interrupted, then apply the edits."""
     pushed = push_review(workspace)
     if pushed.pending:
-        notify(f"{pushed.pending} edits are not applied yet and stay as they are")
+        notify(
+            count_of(
+                pushed.pending, "edit is not applied yet and stays as it is", "edits are not applied yet and stay as they are"
+            )
+        )
     with _fiftyone() as fo:
         dataset = fo.load_dataset(pushed.dataset)
         notify("starting the App; this takes up to half a minute")
         session = serve_app(fo, dataset, port)
         url = f"http://127.0.0.1:{port}/datasets/{dataset.name}"
-        notify(f"{pushed.samples} images at {url}; press Ctrl-C here to finish and apply the edits")
+        notify(f"{count_of(pushed.samples, 'image')} at {url}; press Ctrl-C here to finish and apply the edits")
         if browser:
             webbrowser.open(url)
         try:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from fototeca.collect.catalog import ImageRow
 from fototeca.core.files import atomic_write
+from fototeca.core.paths import inside
 from fototeca.core.workspace import Workspace
 from fototeca.vision.image import DecodeError, decode
 
@@ -28,7 +29,7 @@ def make_thumbnails(workspace: Workspace, images: Sequence[ImageRow]) -> dict[st
 
 def make_thumbnail(workspace: Workspace, image: ImageRow) -> Path | None:
     """Return the path of one image's thumbnail, creating it if missing; None if the image cannot be read."""
-    path = workspace.cache / "thumbnails" / image.image_id[:2] / f"{image.image_id}.jpg"
+    path = inside(workspace.cache / "thumbnails", f"{image.image_id[:2]}/{image.image_id}.jpg")
     if path.exists():
         return path
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from fototeca.core.documents import parse_csv
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import SPLITS, SplitName
+from fototeca.curate.manifest import SPLITS, SplitName, version_file
 
 
 def read_stored_splits(workspace: Workspace, metadata: Mapping[str, Any], image_ids: Collection[str]) -> dict[str, SplitName]:
@@ -23,16 +22,18 @@ def read_stored_splits(workspace: Workspace, metadata: Mapping[str, Any], image_
         FototecaError: the JSON has no splits and the CSV is missing or unreadable.
     """
     digits = metadata.get("row_splits", "")
-    if len(digits) == len(image_ids) and set(digits) <= set("012"):
+    if len(digits) == len(image_ids):
         return {image_id: SPLITS[int(digit)] for image_id, digit in zip(sorted(image_ids), digits, strict=True)}
-    path = workspace.manifests / f"{metadata['version']}.csv"
+    document = version_file(workspace, f"{metadata['version']}.csv")
     try:
-        rows = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8"), newline=""))
-        return {row["image_id"]: row["split"] for row in rows if row["split"] in SPLITS}
-    except (OSError, KeyError, ValueError, csv.Error):
+        lines = parse_csv(document.read_text())
+        _, head = next(lines, (0, []))
+        image_id, split = head.index("image_id"), head.index("split")
+        stored = [(cells[image_id], cells[split]) for _, cells in lines if len(cells) == len(head)]
+        return {image_id: split for image_id, split in stored if split in SPLITS}
+    except (FototecaError, ValueError):
         if digits:
             return {}
         raise FototecaError(
-            f"the splits of {metadata['version']} are stored in manifests/{path.name} alone, which cannot be read",
-            f"restore it: git checkout manifests/{path.name}",
+            f"the splits of {metadata['version']} are stored in {document.name} alone, which cannot be read", document.hint
         ) from None

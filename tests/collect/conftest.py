@@ -12,6 +12,7 @@ import fototeca.collect.sites
 from fototeca.core.workspace import Workspace, create_workspace
 from tests.collect.hub_server import Hubs, person_at
 from tests.servers import Site, serve
+from tests.trusting import trust
 
 PointTo = Callable[[str, str], Workspace]
 
@@ -37,6 +38,7 @@ def point_to(tmp_path: Path) -> PointTo:
         text = re.sub(r"(?m)^click = 0.0", "click = 0.5", text)
         (workspace.root / "sites").mkdir()
         (workspace.root / "sites" / f"{source}.toml").write_text(text, encoding="utf-8")
+        trust(workspace)
         return workspace
 
     return make

@@ -23,14 +23,42 @@ from fototeca.curate.manifest import (
 
 ROWS = (
     ManifestRow(
-        "b" * 64, "data/images/bb/b.jpg", "dog", "test", "b" * 64, 640, 480, "f" * 16, "site", "", "", 'Ana "A", B', "MIT", False
+        "b" * 64,
+        f"data/images/bb/{'b' * 64}.jpg",
+        "dog",
+        "test",
+        "b" * 64,
+        640,
+        480,
+        "f" * 16,
+        "site",
+        "",
+        "",
+        'Ana "A", B',
+        "MIT",
+        False,
     ),
-    ManifestRow("a" * 64, "data/images/aa/a.jpg", "cat|dog", "train", "g1", 64, 48, "0" * 16, "ñ", "u", "p", "", "unknown", True),
+    ManifestRow(
+        "a" * 64,
+        f"data/images/aa/{'a' * 64}.jpg",
+        "cat|dog",
+        "train",
+        "c" * 64,
+        64,
+        48,
+        "0" * 16,
+        "ñ",
+        "u",
+        "p",
+        "",
+        "unknown",
+        True,
+    ),
 )
 GOLDEN = (
     "image_id,path,label,split,group,width,height,phash,source,image_url,page_url,author,license,reviewed\n"
-    f"{'a' * 64},data/images/aa/a.jpg,cat|dog,train,g1,64,48,{'0' * 16},ñ,u,p,,unknown,yes\n"
-    f'{"b" * 64},data/images/bb/b.jpg,dog,test,{"b" * 64},640,480,{"f" * 16},site,,,"Ana ""A"", B",MIT,no\n'
+    f"{'a' * 64},data/images/aa/{'a' * 64}.jpg,cat|dog,train,{'c' * 64},64,48,{'0' * 16},ñ,u,p,,unknown,yes\n"
+    f'{"b" * 64},data/images/bb/{"b" * 64}.jpg,dog,test,{"b" * 64},640,480,{"f" * 16},site,,,"Ana ""A"", B",MIT,no\n'
 )
 DECISION = Decision(
     image_id="a" * 64,
@@ -134,7 +162,7 @@ def test_versions_are_sorted_numerically(workspace: Workspace) -> None:
 
 def test_missing_image_error_names_id_and_path(workspace: Workspace) -> None:
     """The error contains the image id and its path; a file that exists is returned."""
-    with pytest.raises(FototecaError, match=f"{'b' * 12}.*data/images/bb/b.jpg"):
+    with pytest.raises(FototecaError, match=f"{'b' * 12}.*data/images/bb/b"):
         image_path(workspace, ROWS[0])
     path = workspace.root / ROWS[0].path
     path.parent.mkdir(parents=True)

@@ -82,7 +82,7 @@ def user(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
         (mine / name).write_text("raise SystemExit('the user module was imported')")
     workspace = create_workspace(mine / "w", ["cat", "dog"])
     facts = ("0" * 64, 9, 9, "0" * 16, "folder", "", "", "", "unknown", False)
-    row = ManifestRow("0" * 64, "data/images/00/x.png", "cat", "train", *facts)
+    row = ManifestRow("0" * 64, f"data/images/00/{'0' * 64}.png", "cat", "train", *facts)
     settings = ("single", ("cat", "dog"), (row,), hashlib.sha256(manifest_bytes([row])).hexdigest(), 0, (70.0, 10.0, 20.0))
     path = workspace.manifests / "v001.csv"
     write_manifest(Manifest("v001", "w", *settings, None, None, "2026-01-01T00:00:00+00:00", "", path), [])

@@ -52,7 +52,7 @@ def freeze_files(folder: Path, files: Labelled, task: Task = "single", version: 
         (70.0, 10.0, 20.0),
         None,
         None,
-        "2026-01-01T00:00:00Z",
+        "2026-01-01T00:00:00+00:00",
         "",
         workspace.manifests / f"{version}.csv",
     )

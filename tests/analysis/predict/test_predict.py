@@ -31,7 +31,7 @@ from fototeca.analysis.report.new_images import render_new_images
 from fototeca.collect.http.options import FetchOptions
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.duplicates.dedup import KnownDuplicate
+from fototeca.curate.duplicates import KnownDuplicate, KnownImages
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.runs import Run, read_run, write_predictions_csv
 from tests.servers import ReceivedRequest, StubResponse, jpeg, serve
@@ -268,7 +268,7 @@ def test_identical_file_takes_precedence(copied: Studied, tmp_path: Path) -> Non
     shutil.copy(workspace.root / row.path, asked)
     for found in ([KnownDuplicate(twin.image_id, 0, "pixels")], [None]):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("fototeca.analysis.predict.predict.find_known_duplicates", lambda *_, found=found: found)
+            patch.setattr(KnownImages, "find_duplicates", lambda *_, found=found: found)
             (fact,) = predict_paths(workspace, runs[0], [str(asked)])
             file_name = read_file_names(workspace)[row.image_id]
             assert fact.near_duplicate == NearDuplicate(row.image_id, "test", 0, file_name)

@@ -17,6 +17,7 @@ from fototeca.core.errors import FototecaError
 from tests.collect.conftest import PointTo
 from tests.collect.sources.test_services import KEYS, SECRET, SHAPES, commons, findings, inaturalist, service
 from tests.servers import ReceivedRequest, Respond, StubResponse, json_response, serve
+from tests.trusting import trust
 
 SERVICES = [*SHAPES, "commons", "inaturalist"]
 MISSING = object()
@@ -157,6 +158,7 @@ def test_commons_is_retried_while_busy(busy: int, found: int | None, point_to: P
         workspace = point_to("commons", f"{site.base}/api")
         file = workspace.root / "sites" / "commons.toml"
         file.write_text(file.read_text().replace("busy_wait = 5.0", "busy_wait = 0.01"))
+        trust(workspace)
         if found:
             assert len(findings("commons", workspace)) == found
         else:

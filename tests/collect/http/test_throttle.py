@@ -21,6 +21,7 @@ from fototeca.collect.sites import load_site
 from fototeca.collect.sources import get_source, load_sources
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
+from tests.trusting import trust
 
 ROOT = Path(__file__).parents[3]
 
@@ -187,12 +188,15 @@ def test_site_file_of_the_workspace_overrides_the_shipped_one(tmp_path: Path) ->
     (tmp_path / "sites").mkdir()
     own = tmp_path / "sites" / "bing.toml"
     own.write_text('version = 1\nendpoint = "https://example.org"\n')
+    trust(Workspace(tmp_path))
     assert load_site(Workspace(tmp_path), "bing")["endpoint"] == "https://example.org"
     with pytest.raises(FototecaError, match=re.escape(f"{own} has no 'tiles'; add it")):
         load_site(Workspace(tmp_path), "bing")["tiles"]
     own.write_text("version = 1\npause = 2\n")
+    trust(Workspace(tmp_path))
     assert load_site(Workspace(tmp_path), "bing")["pause"] == 2
     for text in ("version = 2", "not toml", "version = 1\nmax_results = '9'", "version = 1\ntiles = 'a'"):
         own.write_text(text)
+        trust(Workspace(tmp_path))
         with pytest.raises(FototecaError, match=re.escape(str(own))):
             load_site(Workspace(tmp_path), "bing")

@@ -29,8 +29,9 @@ from fototeca.curate.snapshot.catalog_state import read_snapshot
 from fototeca.curate.snapshot.split_groups import find_split_groups
 from tests.collect.hub_server import HUBS, IMAGES, REFS, SECRET, SHA, Hubs, zipped
 from tests.servers import Site, StubResponse, jpeg, json_response
+from tests.trusting import trust
 
-LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5.0)
+LOCAL = FetchOptions(allow_loopback=True, send_key_to=("127.0.0.1",), min_side=32, timeout=5.0)
 
 
 def propose(workspace: Workspace, hub: str, ref: str = "") -> Path:
@@ -232,6 +233,7 @@ def test_figshare_files_are_read_page_by_page(workspace: Workspace, site: Site) 
     """With one file a page there are five requests for four files."""
     file = workspace.root / "sites" / "figshare.toml"
     file.write_text(file.read_text().replace("page_size = 100", "page_size = 1"))
+    trust(workspace)
     confirm(workspace, "figshare")
     assert [request.query["page"] for request in site.requests if request.path.endswith("/files")] == ["1", "2", "3", "4", "5"]
 
@@ -282,6 +284,7 @@ def test_many_mendeley_files_are_downloaded_as_zip(workspace: Workspace, site: S
     """One request instead of thousands."""
     file = workspace.root / "sites" / "mendeley.toml"
     file.write_text(file.read_text().replace("max_files = 200", "max_files = 3"))
+    trust(workspace)
     confirm(workspace, "mendeley")
     assert not [request for request in site.requests if request.path.startswith("/files/")]
 
@@ -432,7 +435,7 @@ def test_keys_are_not_stored_or_printed(workspace: Workspace, capfd: pytest.Capt
 def test_loopback_downloads_need_the_option(workspace: Workspace, hub: str) -> None:
     """Without --allow-loopback nothing is downloaded from a loopback address."""
     with pytest.raises(FototecaError, match=r"private-address|is not a public address"):
-        import_dataset(workspace, hub, REFS[hub], FolderOptions(), FetchOptions(min_side=32))
+        import_dataset(workspace, hub, REFS[hub], FolderOptions(), replace(LOCAL, allow_loopback=False))
 
 
 def test_missing_client_package_names_the_extra(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

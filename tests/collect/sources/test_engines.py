@@ -18,6 +18,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from tests.collect.conftest import PointTo
 from tests.servers import ReceivedRequest, Respond, StubResponse, image_response, json_response, serve
+from tests.trusting import trust
 
 PAGES = Path(__file__).parent / "pages"
 LOCAL = FetchOptions(allow_loopback=True, min_side=32)
@@ -293,6 +294,7 @@ def test_endless_results_stop_at_the_maximum(point_to: PointTo) -> None:
         workspace = point_to("google", f"{site.base}/search")
         file = workspace.root / "sites" / "google.toml"
         file.write_text(file.read_text().replace("max_results = 1000", "max_results = 8"))
+        trust(workspace)
         assert len(findings("google", workspace)) == 8
 
 
@@ -326,6 +328,7 @@ def test_captcha_stops_the_source_and_not_the_others(point_to: PointTo, capsys: 
                 .replace("https://www.bing.com", other.base)
             )
             (workspace.root / "sites" / "bing.toml").write_text(text.replace("pause = 1.0", "pause = 0.0"))
+            trust(workspace)
             before = len(site.requests)
             summary = search_sources(Workspace(workspace.root), SearchOptions(("google", "bing")), LOCAL)
             request = [request for request in site.requests[before:] if request.path == "/search"]

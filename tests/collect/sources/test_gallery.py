@@ -16,6 +16,7 @@ from fototeca.collect.sources import Query, SourceContext, get_source
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from tests.servers import ReceivedRequest, Respond, StubResponse, image_response, serve
+from tests.trusting import trust
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32)
 FAST = {
@@ -38,6 +39,7 @@ def workspace(tmp_path: Path) -> Workspace:
         text = text.replace(old, new)
     (made.root / "sites").mkdir()
     (made.root / "sites" / "gallery.toml").write_text(text, encoding="utf-8")
+    trust(made)
     return made
 
 
@@ -218,5 +220,6 @@ def test_recycling_list_stops_at_the_maximum(read: Read, workspace: Workspace) -
     """`max_results` counts for every kind of page."""
     site_file = workspace.root / "sites" / "gallery.toml"
     site_file.write_text(site_file.read_text().replace("max_results = 60", "max_results = 20"))
+    trust(workspace)
     with serve(pages(list=RECYCLING.replace("WIDE", "1"))) as site:
         assert len(read(f"{site.base}/list")) == 20

@@ -24,8 +24,9 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.versions.freeze import freeze_version
 from tests.collect.conftest import PointTo
 from tests.servers import ReceivedRequest, Respond, StubResponse, image_response, json_response, serve
+from tests.trusting import trust
 
-LOCAL = FetchOptions(allow_loopback=True, min_side=32)
+LOCAL = FetchOptions(allow_loopback=True, send_key_to=("127.0.0.1",), min_side=32)
 SECRET = "s3cret-key-value"
 KEYS = {
     "flickr": "FLICKR_API_KEY",
@@ -216,6 +217,7 @@ def _repoint(workspace: Workspace, source: str, base: str) -> Workspace:
     lines = [f'endpoint = "{base}/api"' if line.startswith("endpoint") else line for line in text.splitlines()]
     lines = ["pause = 0.0" if line.startswith("pause") else line for line in lines]
     (workspace.root / "sites" / f"{source}.toml").write_text("\n".join(lines))
+    trust(workspace)
     return workspace
 
 
@@ -396,6 +398,7 @@ def test_new_source_is_one_module_and_one_site_file(point_to: PointTo, tmp_path:
         with serve(lambda request: image_response(request) or json_response(["/full/1.jpg", "/full/2.jpg"])) as site:
             workspace = point_to("openverse", site.base)
             (workspace.root / "sites" / "quokka.toml").write_text(f'version = 1\nendpoint = "{site.base}"\n')
+            trust(workspace)
             assert search_sources(workspace, SearchOptions(("quokka",)), LOCAL).accepted == 2
     finally:
         load_sources.cache_clear()

@@ -19,10 +19,9 @@ from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.duplicates import DedupResult, dedup, find_known_duplicates
+from fototeca.curate.duplicates import DedupResult, KnownImages, NewImage, dedup, sign_image
 from fototeca.curate.duplicates.clustering import name_groups
 from fototeca.curate.duplicates.listing import groups_table, list_groups
-from fototeca.curate.duplicates.signatures import read_signatures
 from fototeca.curate.export.datasheet import known_issues
 from fototeca.curate.labels.decisions import label_images, reject_images
 from fototeca.curate.manifest import read_manifest
@@ -422,22 +421,22 @@ def test_group_ids_are_stable_and_chains_are_cut(workspace: Workspace, tmp_path:
     assert rows_by_group(workspace) == after, "the search is deterministic"
 
 
-def test_find_known_duplicates(workspace: Workspace, tmp_path: Path) -> None:
-    """New images are matched with cataloged ones, cropped or extended; unrelated and undecodable files are not."""
+def test_new_images_are_matched_with_known_ones(workspace: Workspace, tmp_path: Path) -> None:
+    """New images are matched with cataloged ones, cropped or extended; unrelated images are not."""
     folder = tmp_path / "in"
     folder.mkdir()
     original = photograph(3)
     original.save(folder / "known.png")
     ids = store(workspace, folder)
-    new = [tmp_path / f"{name}.png" for name in ("cut", "wider", "same", "stranger", "broken")]
+    new = [tmp_path / f"{name}.png" for name in ("cut", "wider", "same", "stranger")]
     crop(original, 0.1).save(new[0])
     ImageOps.expand(original, 24, "white").save(new[1])
     original.save(new[2])
     photograph(4).save(new[3])
-    new[4].write_bytes(b"no image")
     with Catalog.open(workspace) as catalog:
-        known = catalog.images.all()
-    matches = find_known_duplicates(workspace, [blob for _, blob in read_signatures(new)], known)
+        known = KnownImages(workspace, catalog.images.all())
+    images = [Image.open(path).convert("RGB") for path in new]
+    matches = known.find_duplicates([*(NewImage(image, sign_image(image, "RGB")) for image in images), None])
     assert [near.image_id if near else None for near in matches] == [ids["known.png"]] * 3 + [None, None]
     assert matches[2] is not None and matches[2].distance == 0
 

@@ -21,7 +21,7 @@ from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.cli.main import app
-from fototeca.curate.export.formats import export_version
+from fototeca.curate.export.formats import FORMATS, export_version
 from fototeca.curate.manifest import SPLITS, Manifest, ManifestRow, read_manifest
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.vision.image import decode
@@ -236,14 +236,53 @@ def test_shards_are_closed_when_full(
     assert names == [f"{row.image_id}.cls" for row in manifest.split("train")]
 
 
+@pytest.mark.parametrize("option", [[], ["--keep-metadata"]])
 def test_command_leaves_files_alone_on_request(
-    collected: tuple[Workspace, Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    collected: tuple[Workspace, Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: list[str]
 ) -> None:
-    """--no-normalise links the stored files, except those that the format's readers cannot read."""
+    """--no-normalise links the stored files without metadata, except those that the format's readers cannot read."""
     workspace, manifest = collected
     monkeypatch.chdir(workspace.root)
     out = str(tmp_path / "out")
-    result = CliRunner().invoke(app, ["export", "v001", out, "--format", "imagefolder", "--no-normalise"])
+    result = CliRunner().invoke(app, ["export", "v001", out, "--format", "imagefolder", "--no-normalise", *option])
     assert result.exit_code == 0 and "4 of 20 images were written" in result.output, result.output
+    assert ("metadata was removed from 2 of 20 images" in result.output) is (not option)
     links = [path for path in (tmp_path / "out").rglob("*") if path.is_symlink()]
-    assert len(links) == len([row for row in manifest.rows if not row.path.endswith((".gif", ".heic"))])
+    known = kinds(workspace, manifest)
+    rows = [row for row in manifest.rows if option or known[row.image_id] != "orientation"]
+    assert len(links) == len([row for row in rows if not row.path.endswith((".gif", ".heic"))])
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("options", [{}, {"normalise": False}, {"normalise": True, "copy": True}])
+def test_no_format_publishes_metadata(
+    collected: tuple[Workspace, Manifest], tmp_path: Path, kind: str, options: dict[str, bool]
+) -> None:
+    """Exported files have the pixels of the stored ones and none of their metadata; the store keeps it."""
+    workspace, manifest = collected
+    stored = {row.image_id: (workspace.root / row.path).read_bytes() for row in manifest.rows}
+    assert any(b"Exif" in data for data in stored.values())
+    export_version(workspace, "v001", tmp_path / "out", kind, **options)
+    for shard in (tmp_path / "out").glob("*.tar"):
+        with tarfile.open(shard) as tar:
+            tar.extractall(tmp_path / "out", filter="data")
+    files = [path for path in (tmp_path / "out").rglob("*") if len(path.stem) == 64 and path.suffix not in (".json", ".cls")]
+    assert len(files) == len(stored)
+    for path in files:
+        with Image.open(path) as image:
+            assert set(image.getexif()) <= {0x0112} and "xmp" not in image.info and "comment" not in image.info
+        assert np.array_equal(np.asarray(decode(path)), np.asarray(decode(stored[path.stem])))
+    assert stored == {row.image_id: (workspace.root / row.path).read_bytes() for row in manifest.rows}
+
+
+def test_spreadsheet_safe_tables(tmp_path: Path, add_images: Callable[..., list[str]]) -> None:
+    """Texts that begin as formulas get an apostrophe, in the tables of both formats that have one; numbers do not."""
+    workspace = create_workspace(tmp_path / "w", ["=1+1", "cat"], target=1)
+    add_images(workspace, ["=1+1"] * 3 + ["cat"] * 3, source="@SUM(A1)")
+    freeze_version(workspace)
+    for kind, name in (("croissant", "manifest.csv"), ("imagefolder", "labels.csv")):
+        export_version(workspace, "v001", tmp_path / kind, kind, spreadsheet_safe=True)
+        text = (tmp_path / kind / name).read_text(encoding="utf-8")
+        assert text.count(",'=1+1") == 3 and ",=1+1" not in text and ",@SUM" not in text and "'96" not in text
+        export_version(workspace, "v001", tmp_path / f"{kind}-plain", kind)
+        assert (tmp_path / f"{kind}-plain" / name).read_text(encoding="utf-8").count(",=1+1") == 3

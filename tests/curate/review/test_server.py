@@ -10,10 +10,9 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,11 +29,12 @@ from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
+from fototeca.core.web import LocalServer, serve_locally
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.apart import read_apart_partners
 from fototeca.curate.labels.decisions import label_images, reject_images
 from fototeca.curate.review.apart import restore_images
-from fototeca.curate.review.server import PageServer
+from fototeca.curate.review.server import ReviewPage
 from fototeca.curate.review.session import ReviewSession
 from fototeca.curate.review.undo import undo_decisions
 from fototeca.curate.versions.freeze import freeze_version
@@ -55,25 +55,43 @@ def browser() -> Iterator[Chrome]:
         yield driver
 
 
+@dataclass(frozen=True)
+class Served:
+    """A running page, its server, and the cookie of a client without a browser."""
+
+    page: ReviewPage
+    server: LocalServer
+    cookie: str
+
+    @property
+    def origin(self) -> str:
+        """Origin of the page's requests."""
+        return f"http://127.0.0.1:{self.server.port}"
+
+
 @contextmanager
-def serve_page(workspace: Workspace) -> Iterator[PageServer]:
+def serve_page(workspace: Workspace) -> Iterator[Served]:
     """Serve a workspace's review page on a free port."""
-    server = PageServer(ReviewSession(workspace), 0)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    page = ReviewPage(ReviewSession(workspace))
+    with serve_locally(page.app, port=0) as server:
+        yield Served(page, server, open_address(server.new_address()))
 
 
-def open_queue(browser: Chrome, server: PageServer, width: int = 1400, queue: str = "unreviewed") -> None:
+def open_address(url: str) -> str:
+    """Exchange the key of an address for the cookie."""
+    parts = urlsplit(url)
+    with closing(http.client.HTTPConnection(parts.netloc, timeout=20)) as connection:
+        connection.request("GET", f"{parts.path}?{parts.query}")
+        response = connection.getresponse()
+        assert (response.status, response.getheader("Location")) == (303, "/")
+        return response.getheader("Set-Cookie", "").partition(";")[0]
+
+
+def open_queue(browser: Chrome, served: Served, width: int = 1400, queue: str = "unreviewed") -> None:
     """Open the page at a viewport width and select a queue."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.get(server.url)
+    browser.get(served.server.new_address())
     settle(browser)
     choose = "const box = document.querySelector('#queue'); box.value = arguments[0]; box.dispatchEvent(new Event('change'))"
     browser.execute_script(choose, queue)
@@ -122,8 +140,8 @@ def test_keyboard_decisions_are_frozen_and_in_the_history(
 ) -> None:
     """Keyboard decisions are in the manifest, its decision file and the history."""
     ids = sorted(add_images(workspace, ["cat"] * 6 + ["dog"] * 5))
-    with serve_page(workspace) as server:
-        open_queue(browser, server)
+    with serve_page(workspace) as served:
+        open_queue(browser, served)
         new_label = "dog" if image(workspace, ids[0]).label == "cat" else "cat"
         press(browser, "2" if new_label == "dog" else "1")
         press(browser, "-", "2")
@@ -142,8 +160,8 @@ def test_keyboard_decisions_are_frozen_and_in_the_history(
 def test_keyboard_shortcuts(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
     """Digits label, Enter confirms, space skips, - rejects with a reason, Backspace undoes; each decision is saved at once."""
     ids = sorted(add_images(workspace, ["cat"] * 5))
-    with serve_page(workspace) as server:
-        open_queue(browser, server)
+    with serve_page(workspace) as served:
+        open_queue(browser, served)
         assert shown_image_id(browser) == ids[0]
         press(browser, "2")
         assert [(row.image_id, row.actor, row.before, row.after) for row in list_reviews(workspace)] == [
@@ -163,7 +181,7 @@ def test_keyboard_shortcuts(browser: Chrome, workspace: Workspace, add_images: A
         press(browser, "-", Keys.ESCAPE)
         assert shown_image_id(browser) == ids[3], "a closed dialog decides nothing"
         assert browser.find_element(By.ID, "reviewed").text == "2 of 5 reviewed · reviewer: tester"
-        assert server.num_decisions == 4
+        assert served.page.num_decisions == 4
     assert browser.get_log("browser") == []
 
 
@@ -174,8 +192,8 @@ def test_decision_for_the_whole_group(
     ids = add_images(workspace, ["cat", "cat", "dog", "cat"])
     group_images(workspace, [ids[:3]])
     reject_images(workspace, [ids[1]], "off-topic")
-    with serve_page(workspace) as server:
-        open_queue(browser, server, queue="near-duplicate")
+    with serve_page(workspace) as served:
+        open_queue(browser, served, queue="near-duplicate")
         position = browser.execute_script("return queue.findIndex((entry) => entry.image_id === arguments[0])", ids[0])
         press(browser, *[Keys.ARROW_LEFT] * 3, *[Keys.ARROW_RIGHT] * position, "+", "2")
         assert [image(workspace, name).label for name in ids] == ["dog", "cat", "dog", "cat"]
@@ -190,8 +208,8 @@ def test_keys_for_copies(browser: Chrome, workspace: Workspace, add_images: AddI
     """/ declares the image to be no copy of its group, = sets it aside as a copy; one undo reverts each."""
     ids = sorted(add_images(workspace, ["cat"] * 3, start=50))
     group_images(workspace, [ids])
-    with serve_page(workspace) as server:
-        open_queue(browser, server, queue="near-duplicate")
+    with serve_page(workspace) as served:
+        open_queue(browser, served, queue="near-duplicate")
         assert shown_image_id(browser) == ids[0]
         press(browser, "=")
         assert image(workspace, ids[0]).rejected == "copy"
@@ -210,8 +228,8 @@ def test_keys_for_copies(browser: Chrome, workspace: Workspace, add_images: AddI
 def test_stale_decision_is_rejected(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
     """A decision about an image that changed since it was shown is rejected and reported."""
     ids = sorted(add_images(workspace, ["cat", "cat"]))
-    with serve_page(workspace) as server:
-        open_queue(browser, server)
+    with serve_page(workspace) as served:
+        open_queue(browser, served)
         with Catalog.open(workspace) as catalog:
             catalog.decisions.add(ids[0], Edit.reject("blurry"), by=Actor.person("other"))
         press(browser, "2")
@@ -224,8 +242,8 @@ def test_stale_decision_is_rejected(browser: Chrome, workspace: Workspace, add_i
 def test_lost_connection_is_reported(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
     """Without a connection, the page reports that nothing was saved and stays at the image."""
     ids = sorted(add_images(workspace, ["cat", "cat"]))
-    with serve_page(workspace) as server:
-        open_queue(browser, server)
+    with serve_page(workspace) as served:
+        open_queue(browser, served)
         browser.execute_cdp_cmd("Network.enable", {})
         browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*"]})
         press(browser, "2")
@@ -242,8 +260,8 @@ def test_phone_layout_in_spanish(browser: Chrome, workspace: Workspace, add_imag
     """At 400 pixels nothing overflows, touch targets are large enough, and taps decide."""
     ids = add_images(workspace, ["cat", "dog", "dog"])
     group_images(workspace, [ids[:2]])
-    with serve_page(workspace) as server:
-        open_queue(browser, server, width=400, queue="label-conflict")
+    with serve_page(workspace) as served:
+        open_queue(browser, served, width=400, queue="label-conflict")
         click(browser, "#language")
         assert browser.find_element(By.ID, "reject").text == "Rechazar"
         assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == "es"
@@ -272,8 +290,8 @@ def test_multi_label_keys(browser: Chrome, tmp_path: Path, add_images: AddImages
     workspace = create_workspace(tmp_path / "m", ["cat", "dog", "fox"], task="multi", target=1)
     ids = sorted(add_images(workspace, ["cat", "cat|dog"]))
     before = image(workspace, ids[0]).label
-    with serve_page(workspace) as server:
-        open_queue(browser, server)
+    with serve_page(workspace) as served:
+        open_queue(browser, served)
         press(browser, "3")
         assert list_reviews(workspace) == []
         press(browser, Keys.ENTER)
@@ -286,8 +304,8 @@ def test_multi_label_keys(browser: Chrome, tmp_path: Path, add_images: AddImages
 
 def test_languages_have_the_same_texts(browser: Chrome, workspace: Workspace) -> None:
     """Both languages have the same texts and placeholders; an empty workspace shows an empty queue."""
-    with serve_page(workspace) as server:
-        open_queue(browser, server)
+    with serve_page(workspace) as served:
+        open_queue(browser, served)
         assert browser.find_element(By.ID, "empty").text == "This queue is empty."
         english, spanish = browser.execute_script("return [TEXT.en, TEXT.es]")
     assert english.keys() == spanish.keys()
@@ -301,8 +319,8 @@ def test_custom_reason_is_shown_unchanged(browser: Chrome, workspace: Workspace,
     ids = add_images(workspace, ["cat"] * 3)
     for image_id, reason in zip(ids, reasons, strict=True):
         reject_images(workspace, [image_id], reason)
-    with serve_page(workspace) as server:
-        open_queue(browser, server, queue="category:cat")
+    with serve_page(workspace) as served:
+        open_queue(browser, served, queue="category:cat")
         click(browser, "#language")
         chips = {}
         for _ in ids:
@@ -315,64 +333,56 @@ def test_custom_reason_is_shown_unchanged(browser: Chrome, workspace: Workspace,
 def test_enter_without_a_label_decides_nothing(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
     """The page asks for a label and saves no decision."""
     add_images(workspace, [""])
-    with serve_page(workspace) as server:
-        open_queue(browser, server)
+    with serve_page(workspace) as served:
+        open_queue(browser, served)
         press(browser, Keys.ENTER)
         assert browser.find_element(By.ID, "message").text == "Choose a label first."
     assert list_reviews(workspace) == []
 
 
-def send_request(server: PageServer, path: str, headers: dict[str, str], body: object = None) -> tuple[int, bytes]:
-    """Send a request without a browser and return the status and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
-    data = None if body is None else json.dumps(body)
-    connection.request("GET" if body is None else "POST", path, data, headers)
-    response = connection.getresponse()
-    result = response.status, response.read()
-    connection.close()
-    return result
+def send_request(served: Served, path: str, headers: dict[str, str] | None = None, body: object = None) -> tuple[int, bytes]:
+    """Send a request without a browser and return the status and body. A POST looks like one of the page."""
+    own = {"Cookie": served.cookie}
+    if body is not None:
+        own |= {"Origin": served.origin, "Content-Type": "application/json"}
+    with closing(http.client.HTTPConnection("127.0.0.1", served.server.port, timeout=10)) as connection:
+        data = None if body is None else json.dumps(body)
+        sent = {name: value for name, value in {**own, **(headers or {})}.items() if value}
+        connection.request("GET" if body is None else "POST", path, data, sent)
+        response = connection.getresponse()
+        return response.status, response.read()
 
 
 def test_foreign_requests_are_rejected(workspace: Workspace, add_images: AddImages) -> None:
-    """Requests without the key, with another host name or from another site are rejected."""
+    """Requests without the cookie, with another host name or from another site are rejected."""
     (name,) = add_images(workspace, ["cat"])
     states = {name: "cat"}
     decision = {"image_id": name, "shown": states, "group": False, "label": "dog"}
-    with serve_page(workspace) as server:
-        assert server.server_address[0] == "127.0.0.1", "the server is not reachable from the network"
-        key, host = f"?key={server.key}", f"127.0.0.1:{server.server_port}"
-        own_headers = {"Origin": f"http://{host}", "Content-Type": "application/json"}
-        for path in (
-            "/",
-            "/overview",
-            "/queue?name=unreviewed",
-            f"/details/{name}",
-            f"/image/{name}",
-            "/?key=wrong",
-            "/?key=%C3%B1",
-        ):
-            assert send_request(server, path, {})[0] == 403, path
-        assert send_request(server, f"/{key}", {})[0] == 200
-        assert send_request(server, f"/{key}", {"Host": f"localhost:{server.server_port}"})[0] == 200
-        assert send_request(server, f"/{key}", {"Host": f"evil.example:{server.server_port}"})[0] == 403
-        assert send_request(server, f"/overview{key}", {"Origin": "https://evil.example"})[0] == 403
+    with serve_page(workspace) as served:
+        for path in ("/", "/overview", "/queue?name=unreviewed", f"/details/{name}", f"/image/{name}", f"/thumbnail/{name}"):
+            assert send_request(served, path, {"Cookie": ""})[0] == 403, path
+            assert send_request(served, path, {"Cookie": f"{served.cookie}x"})[0] == 403, path
+            assert send_request(served, path, {"Host": f"evil.example:{served.server.port}"})[0] == 403, path
+            assert send_request(served, path, {"Origin": "https://evil.example"})[0] == 403, path
+            assert send_request(served, path)[0] == 200, path
         for headers in (
-            {**own_headers, "Origin": "https://evil.example"},
-            {**own_headers, "Origin": "null"},
-            {"Content-Type": "application/json"},
-            {**own_headers, "Content-Type": "text/plain"},
+            {"Cookie": ""},
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Origin": ""},
+            {"Content-Type": "text/plain"},
+            {"Content-Type": "application/x-www-form-urlencoded"},
         ):
-            assert send_request(server, f"/decide{key}", headers, decision)[0] == 403
+            assert send_request(served, "/decide", headers, decision)[0] == 403
         for nonsense in ({}, [], {**decision, "shown": 1}, {**decision, "group": "yes"}, {"decisions": ["x"]}):
-            assert send_request(server, f"/decide{key}", own_headers, nonsense)[0] == 400
+            assert send_request(served, "/decide", {}, nonsense)[0] == 400
         for nonsense in ({"decisions": ["x"]}, {"decisions": [10**30]}):
-            assert send_request(server, f"/undo{key}", own_headers, nonsense)[0] == 400
-        assert send_request(server, f"/decide{key}", own_headers, {**decision, "image_id": "\ud800"})[0] == 400
-        assert send_request(server, f"/decide{key}", {**own_headers, "Content-Length": "\xb2"}, decision)[0] == 413
-        assert send_request(server, f"/decide{key}", own_headers, {**decision, "label": "wolf"})[0] == 400
-        assert send_request(server, f"/decide{key}", {**own_headers, "Content-Length": "99999999"}, decision)[0] == 413
+            assert send_request(served, "/undo", {}, nonsense)[0] == 400
+        assert send_request(served, "/decide", {}, {**decision, "image_id": "\ud800"})[0] == 400
+        assert send_request(served, "/decide", {}, {**decision, "label": "wolf"})[0] == 400
+        assert send_request(served, "/decide", {"Content-Length": "99999999"}, decision)[0] == 413
         assert list_reviews(workspace) == []
-        assert send_request(server, f"/decide{key}", own_headers, decision)[0] == 200
+        assert send_request(served, "/decide", {}, decision)[0] == 200
     assert [row.after for row in list_reviews(workspace)] == ["dog"]
 
 
@@ -384,12 +394,11 @@ def test_only_stored_images_are_served(workspace: Workspace, add_images: AddImag
     with Catalog.open(workspace) as catalog, catalog.transaction():
         sql = catalog.database.connection
         sql.execute("UPDATE images SET path = ? WHERE image_id = ?", ("../secret.png", first))
-    with serve_page(workspace) as server:
-        key = f"?key={server.key}"
-        assert send_request(server, f"/image/{second}{key}", {})[0] == 200
+    with serve_page(workspace) as served:
+        assert send_request(served, f"/image/{second}")[0] == 200
         names = (first, "../../fototeca.toml", "..%2f..%2ffototeca.toml", "%2e%2e", "x" * 64, "")
-        for path in [f"/{kind}/{name}{key}" for kind in ("image", "thumbnail") for name in names]:
-            status, body = send_request(server, path, {})
+        for path in [f"/{kind}/{name}" for kind in ("image", "thumbnail") for name in names]:
+            status, body = send_request(served, path)
             assert status in (400, 404), path
             assert b"secret" not in body.replace(b"secret.png", b"")
 
@@ -412,9 +421,9 @@ def test_people_see_what_the_models_see(workspace: Workspace, tmp_path: Path) ->
     collect_folder(workspace, folder, FolderOptions(category="cat"), FetchOptions())
     with Catalog.open(workspace) as catalog:
         images = catalog.images.all()
-    with serve_page(workspace) as server:
+    with serve_page(workspace) as served:
         for row in images:
-            status, body = send_request(server, f"/image/{row.image_id}?key={server.key}", {})
+            status, body = send_request(served, f"/image/{row.image_id}")
             assert status == 200
             with Image.open(io.BytesIO(body)) as shown:
                 seen = np.asarray(decode(workspace.root / row.path), float)
@@ -431,11 +440,12 @@ def test_saved_decisions_survive_a_kill(workspace: Workspace, add_images: AddIma
     process = subprocess.Popen(command, cwd=workspace.root, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
-        url = urlsplit(process.stderr.readline().strip())
+        address = process.stderr.readline().strip()
+        cookie, url = open_address(address), urlsplit(address)
         connection = http.client.HTTPConnection(url.netloc, timeout=20)
-        headers = {"Origin": f"http://{url.netloc}", "Content-Type": "application/json"}
+        headers = {"Cookie": cookie, "Origin": f"http://{url.netloc}", "Content-Type": "application/json"}
         decision = {"image_id": name, "shown": {name: "cat"}, "group": False, "reject": "off-topic"}
-        connection.request("POST", f"/decide?{url.query}", json.dumps(decision), headers)
+        connection.request("POST", "/decide", json.dumps(decision), headers)
         assert connection.getresponse().status == 200
         connection.close()
     finally:
@@ -451,18 +461,16 @@ def test_disk_errors_are_reported(workspace: Workspace, add_images: AddImages) -
     name, missing_id = add_images(workspace, ["cat", "dog"])
     decision = {"image_id": name, "shown": {name: "cat"}, "group": False, "label": "dog"}
     (workspace.root / image(workspace, missing_id).path).unlink()
-    with serve_page(workspace) as server:
-        key = f"?key={server.key}"
-        own_headers = {"Origin": f"http://127.0.0.1:{server.server_port}", "Content-Type": "application/json"}
+    with serve_page(workspace) as served:
         with file_size_limit(1):
-            status, body = send_request(server, f"/decide{key}", own_headers, decision)
+            status, body = send_request(served, "/decide", {}, decision)
         assert (status, b"free some disk space" in body) == (400, True)
         assert list_reviews(workspace) == []
-        assert send_request(server, f"/image/{missing_id}{key}", own_headers)[0] == 400
-        assert send_request(server, f"/decide{key}", own_headers, decision)[0] == 200
+        assert send_request(served, f"/image/{missing_id}")[0] == 400
+        assert send_request(served, "/decide", {}, decision)[0] == 200
         for file in workspace.catalog.parent.glob(f"{workspace.catalog.name}*"):
             file.write_bytes(b"junk" * 4096)
-        status, body = send_request(server, f"/overview{key}", own_headers)
+        status, body = send_request(served, "/overview")
         assert (status, b"cannot be read" in body) == (400, True)
 
 

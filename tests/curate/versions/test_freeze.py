@@ -222,7 +222,7 @@ def test_too_few_images_are_rejected(workspace: Workspace, add_images: AddImages
         freeze_version(workspace)
     ids = add_images(workspace, ["dog"] * 5, start=20)
     group_images(workspace, [ids], keep_near=True)
-    with pytest.raises(FototecaError, match="dog has 5 in 1 groups"):
+    with pytest.raises(FototecaError, match="dog has 5 in 1 group"):
         freeze_version(workspace)
     assert list(workspace.manifests.iterdir()) == []
 
@@ -316,7 +316,8 @@ def test_image_without_provenance_has_an_unknown_license(workspace: Workspace) -
     """An image without provenance has the license `unknown` in the manifest."""
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number in range(20):
-            row = ImageRow(f"{number:064x}", f"data/images/{number}.png", "PNG", 1, 1, "RGB", 1, "0" * 16)
+            image_id = f"{number:064x}"
+            row = ImageRow(image_id, f"data/images/00/{image_id}.png", "PNG", 1, 1, "RGB", 1, "0" * 16)
             catalog.images.insert(row, "2020-01-01T00:00:00.000000+00:00")
             catalog.decisions.add(row.image_id, Edit.relabel(("cat", "dog")[number % 2]), by=Actor.source("x"))
     assert {row.license for row in freeze_version(workspace).manifest.rows} == {"unknown"}

@@ -239,11 +239,11 @@ def test_version_without_stored_splits_reads_them_from_its_csv(workspace: Worksp
         rebuild_version(workspace, "v001")
 
 
-@pytest.mark.parametrize("digits", ["0" * 30, "12" * 15, "0", "", "x" * 30])
+@pytest.mark.parametrize("digits", ["0" * 30, "12" * 15, "0", ""])
 def test_edited_stored_splits_are_detected(workspace: Workspace, frozen: Sequence[str], digits: str) -> None:
     """The rebuild differs or uses the CSV's splits, and verify lists the difference."""
     edit_metadata(workspace, "v001", row_splits=digits)
-    assert rebuild_version(workspace, "v001") == (digits in ("0", "", "x" * 30))
+    assert rebuild_version(workspace, "v001") == (digits in ("0", ""))
     assert any("row_splits" in problem for problem in verify_version(workspace, "v001").problems)
 
 

@@ -118,7 +118,7 @@ def edit_metadata(workspace: Workspace, name: str, value: object) -> None:
     [
         ("categories", ["dog", "cat"], "states labels"),
         ("task", "multi", ""),
-        ("moved", [{"image_id": "x"}], ""),
+        ("moved", [{"image_id": "0" * 64, "from": "val", "to": "test", "group": "0" * 64}], ""),
         ("rows", 19, "states rows: 19"),
     ],
 )
@@ -147,6 +147,20 @@ def test_verify_checks_metadata(
         ("created", 3),
         ("last_decision", "x"),
         ("splits", None),
+        ("splits", {"train": 1, "val": -1, "test": 0}),
+        ("ratios", [70, 10, float("nan")]),
+        ("categories", ["cat", "../dog"]),
+        ("categories", ["cat", "cat"]),
+        ("created", "9999-12-31T23:59:59.999999+00:00"),
+        ("created", "2026-02-30T00:00:00+00:00"),
+        ("parent", "../v000"),
+        ("sha256", "f" * 63),
+        ("seed", 1 << 70),
+        ("note", "a\0b"),
+        ("note", "\ud800"),
+        ("moved", [{"image_id": "x"}]),
+        ("row_splits", "0129"),
+        ("version", "v002"),
     ],
 )
 @pytest.mark.parametrize("command", ["verify", "rebuild", "versions"])
@@ -157,20 +171,26 @@ def test_metadata_with_invalid_types_is_rejected(
     add_images(workspace, ["cat"] * 5 + ["dog"] * 5)
     freeze_version(workspace)
     edit_metadata(workspace, name, value)
-    with pytest.raises(FototecaError, match=f"has an invalid {name}"):
+    with pytest.raises(FototecaError, match=rf"^manifests/v001\.json(: {name}[^;]* is [^;]{{1,90}}, not |.*NaN is not a number)"):
         curate(command, *(["v001"] if command != "versions" else []))
 
 
 @pytest.mark.parametrize(
     ("edit", "problem"),
     [
-        (lambda lines: [lines[0], *lines[1:], lines[-1]], "has duplicate images"),
-        (lambda lines: [lines[0], *reversed(lines[1:])], "is not sorted by image_id"),
-        (lambda lines: [line.replace(",no", ",perhaps") for line in lines], "is not a valid manifest"),
-        (lambda lines: [line.replace(",64,48,", ",9x,48,") for line in lines], "is not a valid manifest"),
-        (lambda lines: [*lines[:-1], lines[-1][:90]], "is not a valid manifest"),
-        (lambda lines: [re.sub(r"(train|val|test),\w{64}", r"\1,one", line) for line in lines], "group one is in t"),
-        (lambda lines: [*lines[:-1], re.sub(",(cat|dog),", ",fox,", lines[-1])], "has an unknown label: fox"),
+        (lambda lines: [lines[0], *lines[1:], lines[-1]], "line 12: image_id is '"),
+        (lambda lines: [lines[0], *reversed(lines[1:])], "line 3: image_id is '"),
+        (lambda lines: [line.replace(",no", ",perhaps") for line in lines], "line 2: reviewed is 'perhaps', not yes or no"),
+        (lambda lines: [line.replace(",64,48,", ",9x,48,") for line in lines], "line 11: width is '9x', not a whole number"),
+        (lambda lines: [*lines[:-1], lines[-1][:90]], "line 11: it has "),
+        (
+            lambda lines: [re.sub(r"(train|val|test),\w{64}", r"\1," + "e" * 64, line) for line in lines],
+            "group eeeeeeeeeeee is in t",
+        ),
+        (
+            lambda lines: [*lines[:-1], re.sub(",(cat|dog),", ",fox,", lines[-1])],
+            "line 11: label is 'fox', not a category of the version",
+        ),
     ],
 )
 def test_verify_checks_rows(
