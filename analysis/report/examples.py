@@ -10,7 +10,7 @@ from functools import partial
 from markupsafe import Markup
 
 from fototeca.analysis.attribution.explain import explain_one
-from fototeca.analysis.cache import cached_json
+from fototeca.analysis.cache import DATA_URI, cached_json
 from fototeca.analysis.error_patterns import ErrorCount, GroupErrors, error_groups, errors_by_quality
 from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.examples import choose_examples, confident_errors, find_label_suspects, find_neighbors, worst_per_class
@@ -19,6 +19,7 @@ from fototeca.analysis.report.attributions import SHOWN_METHODS, badge_text, met
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Content, Tile, card, cards, command, details, heading, join, note, paragraph
 from fototeca.core.errors import FototecaError
+from fototeca.core.kinds import IMAGE_ID, MapOf
 from fototeca.core.public_url import public_url
 
 NUM_EXAMPLES = 8
@@ -94,7 +95,7 @@ def _maps(context: ReportContext, results: SplitPredictions, chosen: Sequence[in
         return maps
 
     question = [METHOD, [[results.rows[index].image_id, size] for index, size in present]]  # a restored file changes the size
-    drawn: dict[str, str] = cached_json(context.workspace, results.run, "examples", question, draw)
+    drawn: dict[str, str] = cached_json(context.workspace, results.run, "examples", MapOf(IMAGE_ID, DATA_URI), question, draw)
     return drawn
 
 
