@@ -233,14 +233,9 @@ MIGRATIONS = (
         dataset TEXT NOT NULL,         -- random id of the FiftyOne dataset
         state TEXT NOT NULL            -- review state that was pushed last, see curate.labels.review_state
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE erasures (            -- tombstones of images that were erased on request
-        image_id TEXT PRIMARY KEY,     -- SHA-256 of the file; the image may be in no catalog, after a recovery
-        phash TEXT NOT NULL,           -- to warn of images that look alike; empty if unknown
-        time TEXT NOT NULL,            -- UTC, ISO 8601
-        actor TEXT NOT NULL,           -- person who erased it
-        reason TEXT NOT NULL,
-        is_complete INTEGER NOT NULL   -- no copy of it is left in the workspace
-    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE erasures (            -- tombstones of images that were erased on request; is_complete: no copy is left
+        image_id TEXT PRIMARY KEY, phash TEXT NOT NULL, time TEXT NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL,
+        is_complete INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     """,
 )
 
