@@ -55,7 +55,7 @@ def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two or more runs of one manifest.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Compare runs on validation: exact McNemar test with Holm's correction, paired bootstrap, runs tied with the best.
+    """Compare runs on validation: the best run against each other, by exact McNemar tests with Holm's correction.
 
     Example: fototeca analysis compare resnet18-finetune-v001-91c0aa cnn-scratch-v001-7d1e02
     """

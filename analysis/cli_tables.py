@@ -68,10 +68,10 @@ def evaluation_table(evaluation: Evaluation) -> str:
 def _metric_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     rows = [("accuracy", _percent(evaluation.accuracy), _percent_range(evaluation.accuracy_interval))]
     if evaluation.balanced_accuracy is not None:
-        interval = _percent_range(evaluation.bootstrap["balanced_accuracy"])
+        interval = _percent_range(evaluation.intervals["balanced_accuracy"])
         rows.append(("balanced accuracy", _percent(evaluation.balanced_accuracy), interval))
     rows += [
-        ("macro F1", _number(evaluation.macro_f1), _number_range(evaluation.bootstrap["macro_f1"])),
+        ("macro F1", _number(evaluation.macro_f1), _number_range(evaluation.intervals["macro_f1"])),
         ("macro precision", _percent(evaluation.macro_precision), ""),
         ("macro recall", _percent(evaluation.macro_recall), ""),
         ("log loss", _number(evaluation.log_loss), ""),
@@ -80,10 +80,10 @@ def _metric_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
         rows.append(("Brier score", _number(evaluation.brier), ""))
     rows += [(f"top-{k}", _percent(value), "") for k, value in (evaluation.top_k or {}).items() if k != "1"]
     if evaluation.average_precision is not None:
-        precision, bootstrap = evaluation.average_precision, evaluation.bootstrap
+        precision, intervals = evaluation.average_precision, evaluation.intervals
         rows.append(("micro F1", _number(evaluation.micro_f1), ""))
-        rows.append(("mean average precision", _number(precision.macro), _number_range(bootstrap["average_precision_macro"])))
-        rows.append(("micro average precision", _number(precision.micro), _number_range(bootstrap["average_precision_micro"])))
+        rows.append(("mean average precision", _number(precision.macro), _number_range(intervals["average_precision_macro"])))
+        rows.append(("micro average precision", _number(precision.micro), _number_range(intervals["average_precision_micro"])))
     rows.append(("calibration error", _number(evaluation.calibration.ece), _calibration_details(evaluation.calibration)))
     if evaluation.tta is not None:
         tta = evaluation.tta

@@ -22,7 +22,7 @@ from fototeca.vision.image import DecodeError, decode, decode_reduced
 if TYPE_CHECKING:
     import torch
 
-    from fototeca.vision.backbones import Preprocessing
+    from fototeca.vision.preprocessing import Preprocessing
 
 CAPTION, LINES = 17, 4
 """Height of a caption line in pixels, and number of lines below an image."""

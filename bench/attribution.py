@@ -33,9 +33,10 @@ from fototeca.analysis.attribution.sampled import MASKS, NOISE, SAMPLES, STEPS, 
 from fototeca.analysis.attribution.sanity_checks import CheckedImage, CheckScores, ImageGrid, build_image_grid, check_methods
 from fototeca.demo.images import draw_image
 from fototeca.demo.signs import CATEGORIES
-from fototeca.vision.backbones import Preprocessing, build_model, classifier_of, load_backbone
+from fototeca.vision.backbones import build_model, classifier_of, load_backbone
 from fototeca.vision.image import decode
 from fototeca.vision.memory import keep_freed_memory
+from fototeca.vision.preprocessing import Preprocessing
 
 SPEED_SIDE, CHECK_SIDE = 224, 128
 """Side in pixels of the images for timing, and of the more numerous images for the sanity checks."""

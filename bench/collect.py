@@ -28,11 +28,12 @@ FOTOTECA = """
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.url_list import read_url_list
+from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import create_workspace
 workspace = create_workspace(Path(target), ["x"], target=1)
-findings = listed_findings(Path(listed), "x", workspace.settings)
+listed = read_url_list(Path(listed), "x", workspace.settings, PassedOver())
 options = FetchOptions(concurrency=concurrency, per_host=concurrency, allow_loopback=True)
-print(collect(workspace, findings, options).accepted)
+print(ingest_provenances(workspace, listed.places, options).accepted)
 """
 REQUESTS = """
 import threading, requests

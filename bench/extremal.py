@@ -24,8 +24,9 @@ from torch import nn
 from torchray.attribution.extremal_perturbation import extremal_perturbation
 
 from fototeca.analysis.attribution.extremal import ExtremalConfig, blend, extremal_masks, pyramid
-from fototeca.vision.backbones import Preprocessing, build_model
+from fototeca.vision.backbones import build_model
 from fototeca.vision.image import decode
+from fototeca.vision.preprocessing import Preprocessing
 
 FEWER_STEPS = 400
 """Steps of the shorter run, with proportionally longer steps."""

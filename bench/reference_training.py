@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 from fototeca.train.config import TrainConfig
 from fototeca.train.training.optim import unfreeze
 from fototeca.vision.backbones import build_model, classifier_of
-from fototeca.vision.weights import MEAN, STD
+from fototeca.vision.preprocessing import MEAN, STD
 
 
 def reference_run(folder: Path, config: TrainConfig, side: int) -> float:

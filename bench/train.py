@@ -32,9 +32,10 @@ from fototeca.train.training.data import ImageDataset, augmentation, load_batche
 from fototeca.train.training.device import make_fabric
 from fototeca.train.training.loop import TrainingData, TrainingLoop
 from fototeca.train.training.metrics_log import STEP_COLUMNS, MetricsLog
-from fototeca.vision.backbones import Preprocessing, build_model
+from fototeca.vision.backbones import build_model
 from fototeca.vision.image import decode
 from fototeca.vision.pixels import PixelCache
+from fototeca.vision.preprocessing import Preprocessing
 
 SIDE = 224
 SETTINGS: dict[str, dict[str, Any]] = {"32": {}, "--compile": {"compile": True}, "--precision bf16": {"precision": "bf16"}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from fototeca.core.errors import FototecaError
@@ -19,12 +19,15 @@ _PLURALS = (
 """Plurals other than -s, in English and Spanish: cherries, peces, foxes, flores."""
 
 
-def match_category(name: str, settings: Settings) -> str:
+def match_category(name: str, settings: Settings, *, has_number: bool = True) -> str:
     """Return the category whose name or query equals `name` but for spelling; "" if there is none.
 
-    Upper case, accents, punctuation, a plural and a leading number or WordNet id (`n02123045`) do not count.
+    Args:
+        name: a class, in a file or folder of other people or as a person types it.
+        settings: categories.
+        has_number: a leading number or WordNet id (`n02123045`) does not count.
     """
-    return find_category(name, category_spellings(settings))
+    return find_category(name, category_spellings(settings), has_number=has_number)
 
 
 def category_spellings(settings: Settings) -> dict[str, str]:
@@ -43,34 +46,49 @@ def _unambiguous(names: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {spelling: min(members) for spelling, members in categories.items() if len(members) == 1}
 
 
-def find_category(name: str, spellings: Mapping[str, str]) -> str:
-    """Return the category of a name by its spelling, "" for none. `spellings`: see `category_spellings`."""
-    normalized = normalize_category(name)
-    if normalized in spellings:
-        return spellings[normalized]
+def find_category(name: str, spellings: Mapping[str, str], *, has_number: bool = True) -> str:
+    """Return the category of a name by its spelling, "" for none. `spellings`: see `category_spellings`.
+
+    The whole name counts before that without its leading number, and as written before its singular.
+    """
+    return next((spellings[spelling] for spelling in spelling_variants(name, has_number=has_number) if spelling in spellings), "")
+
+
+def spelling_variants(name: str, *, has_number: bool = True) -> Iterator[str]:
+    """Yield the normalized spellings of a name, then of its singulars; then those without a leading number or WordNet id."""
     words = _words(name)
-    for pattern, ending in _PLURALS:
-        singular = " ".join([*words[:-1], pattern.sub(ending, words[-1])]) if words else ""
-        if category := spellings.get(normalize_category(singular), ""):
-            return category
-    return ""
+    unnumbered = words
+    while has_number and len(unnumbered) > 1 and re.fullmatch(r"n?\d+", unnumbered[0]):
+        unnumbered = unnumbered[1:]
+    for each in (words, unnumbered) if unnumbered != words else (words,):
+        yield _join(each)
+        for pattern, ending in _PLURALS if each else ():
+            yield _join([*each[:-1], pattern.sub(ending, each[-1])])
 
 
 def normalize_category(text: str) -> str:
-    """Return a name without accents, punctuation, case, leading numbers or WordNet ids (`n01234567`), and plural s.
+    """Return a name without accents, punctuation, case and plural s.
 
-    Marks of other scripts stay, because they make other words: か is not が.
+    Numbers, signs and letters of any script stay, because they make other names: `2 euro` is not `1 euro`, C++ is not C#. So do
+    marks of other scripts: か is not が.
     """
-    return " ".join(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in _words(text))
+    return _join(_words(text))
+
+
+def _join(words: Iterable[str]) -> str:
+    return " ".join(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words)
 
 
 def _words(text: str) -> list[str]:
-    """Return the words of a name in lower case, without accents and without leading numbers or WordNet ids."""
+    """Return the words of a name in lower case and without accents of Latin, Greek and Cyrillic letters."""
     letters = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text).casefold())
-    words = re.sub(r"[\W_]+", " ", unicodedata.normalize("NFC", letters)).split()
-    while len(words) > 1 and re.fullmatch(r"n?\d+", words[0]):
-        words = words[1:]
-    return words
+    composed = unicodedata.normalize("NFC", letters)
+    return "".join(letter if _distinguishes(letter) else " " for letter in composed).split()
+
+
+def _distinguishes(letter: str) -> bool:
+    """Return True for letters, marks, numbers and signs."""
+    return unicodedata.category(letter)[0] in "LMNS" or letter in "#%&*@"
 
 
 def read_mapping(file: Path, settings: Settings) -> dict[str, str]:

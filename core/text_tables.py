@@ -1,4 +1,4 @@
-"""Tables that people make: CSV in any common encoding and with any common delimiter, and JSON Lines."""
+"""Tables that people make: CSV in any common encoding and with any common delimiter, JSON Lines and parquet."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fototeca.core.errors import FototecaError
+from fototeca.core.parquet_tables import MAGIC, read_parquet_rows
 
 DELIMITERS = ",;\t|"
 """Delimiters in order of preference; a list without any of them may be delimited by spaces."""
@@ -70,7 +71,7 @@ def text_of(cell: object) -> str:
 
 
 def read_table(file: Path) -> Table:
-    """Read a CSV, TSV or JSON Lines file, or a JSON list of objects.
+    """Read a CSV, TSV, JSON Lines or parquet file, or a JSON list of objects.
 
     Comma, semicolon, tab, pipe or spaces delimit; UTF-8, UTF-16 and Windows-1252 (a superset of Latin-1's letters) are
     recognized.
@@ -78,11 +79,21 @@ def read_table(file: Path) -> Table:
     Raises:
         FototecaError: the file cannot be read, is a spreadsheet or another kind of file, or has no rows.
     """
+    if is_parquet(file):
+        return records_table(file.name, list(enumerate(read_parquet_rows(file), 1)))
     text = decode_text(read_limited(file), file)
     start = text.lstrip()[:1]
     if start == "[" and (objects := _read_json_list(text)):
         return records_table(file.name, list(enumerate(objects, 1)))
     return _read_json_lines(text, file) if start == "{" else _read_delimited(text, file)
+
+
+def is_parquet(file: Path) -> bool:
+    """Return True for a parquet file by its first bytes."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return stream.read(len(MAGIC)) == MAGIC
 
 
 def read_limited(file: Path) -> bytes:
@@ -134,7 +145,7 @@ def _read_delimited(text: str, file: Path) -> Table:
     text = text[marked.end() :] if marked else text
     delimiter = marked[1] if marked else _find_delimiter(text)
     records = [(line + lines_before, cells) for line, cells in _records(text, delimiter, file)]
-    while records and not any(cell.strip() for cell in records[0][1]):
+    while records and (not any(cell.strip() for cell in records[0][1]) or _is_comment(records)):
         records.pop(0)
     if not records:
         raise FototecaError(f"{file} has no rows", "add one row per image")
@@ -147,6 +158,12 @@ def _read_delimited(text: str, file: Path) -> Table:
         columns = columns[:-1]  # a delimiter at the end of every line
     rows = tuple(_make_row(line, cells, len(columns)) for line, cells in records[1:])
     return Table(file.name, tuple(cell.strip() for cell in columns), rows, first_line, delimiter)
+
+
+def _is_comment(records: Sequence[tuple[int, Sequence[str]]]) -> bool:
+    """Return True if the first record is one cell that begins with `#`, above records of several cells."""
+    (_, first), *rest = records
+    return len(first) == 1 and first[0].startswith("#") and bool(rest) and len(rest[0][1]) > 1
 
 
 def _make_row(line: int, cells: Sequence[str], width: int) -> TableRow:

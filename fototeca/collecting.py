@@ -79,6 +79,7 @@ class CollectingWorkspace(WorkspacePaths):
         keep_splits: bool = False,
         margin: float = 0.0,
         take: Sequence[str] = (),
+        exclude: Sequence[str] = (),
         source_name: str = "",
         license: str = "",
         author: str = "",
@@ -94,6 +95,7 @@ class CollectingWorkspace(WorkspacePaths):
             keep_splits: keep the splits of the set at the next freeze.
             margin: border around a crop, as a fraction of the box on each side.
             take: "crowd", "difficult" and "truncated" boxes are cut out too if named.
+            exclude: patterns of images and annotations to pass over, as in a .gitignore file.
             source_name: name of the source in manifests.
             license: SPDX id, name or URL of the license.
             author: author of the images.
@@ -104,7 +106,8 @@ class CollectingWorkspace(WorkspacePaths):
         from fototeca.collect.ingest.detections import collect_detections
 
         file = Path(mapping) if mapping is not None else None
-        chosen = DetectionOptions(format, use, file, keep_splits, margin, tuple(take), source_name, license, author)
+        rights = (source_name, license, author)
+        chosen = DetectionOptions(format, use, file, keep_splits, margin, tuple(take), *rights, tuple(exclude))
         return collect_detections(self, Path(path), chosen, options or FetchOptions())
 
     def collect_video(
@@ -113,6 +116,7 @@ class CollectingWorkspace(WorkspacePaths):
         every: float,
         *,
         category: str = "",
+        exclude: Sequence[str] = (),
         source_name: str = "",
         license: str = "",
         author: str = "",
@@ -124,6 +128,7 @@ class CollectingWorkspace(WorkspacePaths):
             paths: videos, and folders of videos.
             every: seconds between two frames.
             category: the category of all frames.
+            exclude: patterns of files to pass over, as in a .gitignore file.
             source_name: name of the source in manifests.
             license: SPDX id, name or URL of the license.
             author: author of the videos.
@@ -133,7 +138,7 @@ class CollectingWorkspace(WorkspacePaths):
         from fototeca.collect.http.options import FetchOptions
         from fototeca.collect.ingest.video import collect_video
 
-        chosen = VideoOptions(every, category, source_name, license, author)
+        chosen = VideoOptions(every, category, source_name, license, author, tuple(exclude))
         return collect_video(self, [Path(path) for path in paths], chosen, options or FetchOptions())
 
     def collect_urls(
@@ -142,6 +147,7 @@ class CollectingWorkspace(WorkspacePaths):
         *,
         category: str = "",
         keep_splits: bool = False,
+        group_by: str = "",
         source_name: str = "",
         license: str = "",
         author: str = "",
@@ -153,6 +159,7 @@ class CollectingWorkspace(WorkspacePaths):
             file: the list.
             category: the category of rows that name none.
             keep_splits: keep the splits of the column `split` at the next freeze.
+            group_by: what shares a split: a column, "folder" (of the URL) or a regular expression (of the URL) with one group.
             source_name: name of the source in manifests.
             license: SPDX id, name or URL of the license of rows that state none.
             author: author of rows that name none.
@@ -162,7 +169,8 @@ class CollectingWorkspace(WorkspacePaths):
         from fototeca.collect.ingest.url_list import collect_urls
 
         rights = {"source_name": source_name, "license": license, "author": author}
-        return collect_urls(self, Path(file), category, options or FetchOptions(), keep_splits=keep_splits, **rights)
+        fetch = options or FetchOptions()
+        return collect_urls(self, Path(file), category, fetch, keep_splits=keep_splits, group_by=group_by, **rights)
 
     def search(
         self,

@@ -86,7 +86,7 @@ class Manifest(FrozenManifest):
         """
         from torch.utils.data import DataLoader
 
-        from fototeca.vision.backbones import Preprocessing
+        from fototeca.vision.preprocessing import Preprocessing
 
         images = self.dataset(split, transform or Preprocessing(resize=256, crop=224))
         return DataLoader(

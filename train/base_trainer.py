@@ -73,7 +73,7 @@ class Trainer:
         check_forward(self.module.eval(), config, side, 2, processes)
         if config.regime != "features":
             train_mode(self.module, config.freeze_bn)
-            check_forward(self.module, config, config.train_crop_size(side), min(2, smallest // processes), processes)
+            check_forward(self.module, config, config.train_crop_size(side), min(2, smallest // processes), processes, side)
 
     def write_results(
         self,

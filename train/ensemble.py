@@ -28,9 +28,11 @@ from fototeca.train.training.data import ImageDataset, encode_labels, locate_ima
 from fototeca.train.training.device import make_fabric
 from fototeca.train.training.losses import evaluate
 from fototeca.train.training.predict import as_float64, predict
-from fototeca.vision.backbones import Preprocessing, build_model
+from fototeca.vision.backbones import build_model
 from fototeca.vision.feature_math import DoubleArray, FloatArray
+from fototeca.vision.loading import load_own
 from fototeca.vision.pixels import PixelCache
+from fototeca.vision.preprocessing import Preprocessing
 from fototeca.vision.weights import file_sha256
 
 Method = Literal["mean", "weighted", "soup"]
@@ -152,7 +154,7 @@ def _make_soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest:
     network = EvaluationNetwork(workspace, first, manifest)
 
     def predict_average(indices: Sequence[int], split: str) -> FloatArray:
-        network.module.load_state_dict(_average_states([states[index] for index in indices]))
+        load_own(network.module, _average_states([states[index] for index in indices]))
         return network.predict(split)
 
     labels = encode_labels(manifest.split("val"), manifest.categories, manifest.task == "multi")
@@ -201,7 +203,7 @@ def _make_snapshot_run(workspace: Workspace, run: Run, path: Path, manifest: Man
     if not _is_up_to_date(workspace, name, made_of):
         _remove_results(snapshot)
         network = EvaluationNetwork(workspace, run, manifest)
-        network.module.load_state_dict(_read_snapshot(path, network.fabric.device))
+        load_own(network.module, _read_snapshot(path, network.fabric.device))
         write_config(snapshot)
         save_model(snapshot, network.module, network.preprocessing, {})
         probabilities = {split: network.predict(split) for split in SPLITS}

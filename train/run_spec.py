@@ -15,15 +15,9 @@ from fototeca.train.runs import Run
 from fototeca.train.runs.weights_io import absolute_weights, output_meaning, weights_path
 from fototeca.train.training.data import check_manifest
 from fototeca.train.training.optim import list_per_process_effects, unfreeze
-from fototeca.vision.backbones import (
-    InitialWeights,
-    Preprocessing,
-    check_model,
-    inspect_weights,
-    model_skeleton,
-    provides_classifier,
-)
+from fototeca.vision.backbones import InitialWeights, check_model, inspect_weights, model_skeleton, provides_classifier
 from fototeca.vision.image import DECODE_VERSION
+from fototeca.vision.preprocessing import Preprocessing
 
 RESOLVED_SETTINGS = ("weights", "image_size", "unfreeze")
 """Settings that enter the identity by what they resolve to: writing out a default does not make another run."""

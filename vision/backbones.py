@@ -6,68 +6,33 @@ import difflib
 import hashlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
-import torch
 import torchvision
 from PIL import Image
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torchvision.models import get_model_builder, list_models
-from torchvision.transforms.v2 import functional
 
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
+from fototeca.vision.loading import LoadResult, load_state
 from fototeca.vision.nets import OWN, PLAIN
-from fototeca.vision.pixels import square
-from fototeca.vision.weights import MEAN, STD, WeightFile, find_weights, weight_members
+from fototeca.vision.origins import describe_average, describe_origin
+from fototeca.vision.preprocessing import Preprocessing
+from fototeca.vision.state_dicts import StateDict
+from fototeca.vision.weights import WeightFile, find_weights, weight_members
 
 NO_WEIGHTS = "none"
 """Weights id of a randomly initialized network."""
 
+SKIPPED = ("AuxLogits", "aux1", "aux2", "boosting")
+"""Parts of files that no network here has: auxiliary classifiers, and trees of a boosting head."""
+
 OWN_SIDE = 64
 """Default input size of fototeca's own networks, in pixels."""
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """Turn an image into network input: shorter edge to `resize`, center crop of `crop` × `crop`, (x − `mean`) / `std`."""
-
-    resize: int
-    crop: int
-    mean: tuple[float, ...] = MEAN
-    std: tuple[float, ...] = STD
-    interpolation: str = "bilinear"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Preprocessing:
-        """Create from the output of `to_dict`."""
-        plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return cls(**plain)
-
-    def at(self, side: int | None) -> Preprocessing:
-        """Return a copy with `side` pixels of input and the same ratio of resize to crop; `self` if `side` is None."""
-        return self if side is None else replace(self, crop=side, resize=max(side, round(side * self.resize / self.crop)))
-
-    def __call__(self, image: Image.Image) -> torch.Tensor:
-        """Return one image as (3, crop, crop) float32."""
-        return self.tensor(square(np.array(image), self.resize, self.interpolation))
-
-    def tensor(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Crop and normalize uint8 squares (…, 3, resize, resize) to (…, 3, crop, crop) float32."""
-        return self.normalize(functional.center_crop(pixels, [self.crop, self.crop]))
-
-    def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Scale uint8 (…, 3, H, W) to 0…1, subtract the mean and divide by the standard deviation."""
-        mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
-        return pixels.float().div_(255).sub_(mean).div_(std)
 
 
 @dataclass(frozen=True)
@@ -196,7 +161,7 @@ def provides_classifier(name: str, file: WeightFile, outputs: Mapping[str, Any])
 
 def load_classifier(module: nn.Module, file: WeightFile) -> None:
     """Copy the classifier of a weight file for which `provides_classifier` is True into a model."""
-    state = file.state()
+    state = file.state().tensors
     path, layer = classifier_of(module)
     layer.load_state_dict({leaf: state[f"{path}.{leaf}"] for leaf in layer.state_dict()})
 
@@ -264,26 +229,35 @@ def _build(name: str, classes: int, initialise: bool) -> nn.Module:
 def _load(name: str, module: nn.Module, file: WeightFile) -> list[str]:
     """Load all tensors except the classifier's; return the names of tensors that the file may lack and does.
 
-    FototecaError if the file belongs to another architecture.
+    Says which weights of several in the file were taken. FototecaError if the file belongs to another architecture.
     """
     state = file.state()
-    own = module.state_dict()
-    classifier = classifier_of(module)[0]
-    skipped = tuple(f"{prefix}." for prefix in (classifier, "AuxLogits", "aux1", "aux2", *_old_classifier(name)))
-    absent = [key for key in own if key not in state and not key.startswith(skipped) and "num_batches_tracked" not in key]
-    new = [key for key in absent if _is_new(name, key)]
-    missing = [key for key in absent if not _is_new(name, key)]
-    unknown = [key for key in state if key not in own and not key.startswith((*skipped, "boosting."))]
-    misshapen = [key for key in own if key in state and not key.startswith(skipped) and own[key].shape != state[key].shape]
-    if missing or unknown or misshapen:
-        first = (missing or unknown or misshapen)[0]
-        raise FototecaError(
-            f"{file.path} holds weights of another architecture than {name} ({len(missing)} tensors missing, "
-            f"{len(unknown)} unknown, {len(misshapen)} of another shape; the first is {first})",
-            "pass weights for this model, or the --model that these weights belong to",
-        )
-    module.load_state_dict({key: state[key] for key in own if key in state and not key.startswith(skipped)}, strict=False)
-    return new
+    skip = tuple(f"{prefix}." for prefix in (classifier_of(module)[0], *SKIPPED, *_old_classifier(name)))
+    result = load_state(module, state, skip=skip, may_lack=lambda key: _is_new(name, key))
+    if result.differences:
+        raise _other_architecture(name, file, state, result)
+    if averaged := describe_average(state, result):
+        notify(f"{file.path.name}: {averaged}")
+    return list(result.lacking)
+
+
+def _other_architecture(name: str, file: WeightFile, state: StateDict, result: LoadResult) -> FototecaError:
+    """Return the error that says whose weights a file holds, as far as its names tell."""
+    counts = f"{len(result.missing)} tensors missing, {len(result.unknown)} unknown, {len(result.misshapen)} of another shape"
+    origin = describe_origin(state.tensors)
+    fitting = next((model for model in origin.models if _fits(model, state)), None)
+    is_of = f"; they are {'of ' + fitting if fitting else origin.text}" if fitting or origin.text else ""
+    return FototecaError(
+        f"{file.path} holds weights of another architecture than {name} ({counts}; the first is {result.differences[0]}){is_of}",
+        f"pass --model {fitting}" if fitting else "pass weights for this model, or the --model that these weights belong to",
+    )
+
+
+def _fits(name: str, state: StateDict) -> bool:
+    """Return True if the shapes of all tensors below the classifier are those of a model."""
+    module = model_skeleton(name, 1)
+    skip = tuple(f"{prefix}." for prefix in (classifier_of(module)[0], *SKIPPED, *_old_classifier(name)))
+    return not load_state(module, state, skip=skip).differences
 
 
 def _digest(sha256: str, module: nn.Module, new: list[str]) -> str:

@@ -41,6 +41,10 @@ KIND_BY_ENDING = {f".{ending}": kind for kind, endings in _ENDINGS.items() for e
 """Kind of the files with an ending that is never that of an image that can be read."""
 
 
+IsExcluded = Callable[[str], bool]
+"""Tells whether a relative path is excluded."""
+
+
 def is_junk(name: str) -> bool:
     """Return True if a relative path is hidden, or a file or folder that systems add, or in one."""
     *folders, last = PurePosixPath(name.replace("\\", "/")).parts or ("",)
@@ -70,7 +74,7 @@ def find_images(
     path: Path,
     passed_over: PassedOver,
     *,
-    is_excluded: Callable[[str], bool] = lambda name: False,
+    is_excluded: IsExcluded = lambda name: False,
     used: Collection[Path] = (),
 ) -> list[str]:
     """Return the images below a folder as sorted names relative to it, with forward slashes; for a file, its name.
@@ -84,21 +88,38 @@ def find_images(
         is_excluded: tells the names that are to be counted as `excluded`.
         used: files that are used otherwise (a table of labels), and so are neither returned nor counted.
     """
-    walk = _Walk(path, passed_over, is_excluded, frozenset(map(os.path.realpath, used)))
-    if path.is_dir():
-        walk.run()
-    else:
-        walk.root = path.parent
-        walk.visit_file(path.name)
-    return sorted(walk.names)
+    return _Walk(path, passed_over, is_excluded, reason_by_name, frozenset(map(os.path.realpath, used))).find()
+
+
+def find_files(
+    path: Path,
+    passed_over: PassedOver,
+    reason_of: Callable[[str], str],
+    *,
+    is_excluded: IsExcluded = lambda name: False,
+    takes_empty: bool = False,
+) -> list[str]:
+    """Return the files below a folder that `reason_of` gives no reason against; names and links are those of `find_images`.
+
+    Args:
+        path: folder or file.
+        passed_over: counts every other file by reason.
+        reason_of: returns why a file of this name is not taken, "" if it is.
+        is_excluded: tells the names that are to be counted as `excluded`.
+        takes_empty: files without bytes are returned too.
+    """
+    return _Walk(path, passed_over, is_excluded, reason_of, takes_empty=takes_empty).find()
 
 
 @dataclass
 class _Walk:
     root: Path
     passed_over: PassedOver
-    is_excluded: Callable[[str], bool]
-    used: frozenset[str]
+    is_excluded: IsExcluded
+    reason_of: Callable[[str], str | None]
+    """Returns why a file of a name is not taken, "" if it is, None if its bytes must decide."""
+    used: frozenset[str] = frozenset()
+    takes_empty: bool = False
     names: list[str] = field(default_factory=list)
     _visited: set[tuple[int, int]] = field(default_factory=set)
     """Device and inode of every folder that was listed."""
@@ -106,8 +127,16 @@ class _Walk:
     _links: deque[str] = field(default_factory=deque)
     """Links to folders, followed after all folders of the tree itself."""
 
-    def run(self) -> None:
-        """Visit every file of the tree."""
+    def find(self) -> list[str]:
+        """Visit the file, or every file of the tree, and return the names that are taken."""
+        if self.root.is_dir():
+            self._run()
+        else:
+            name, self.root = self.root.name, self.root.parent
+            self.visit_file(name)
+        return sorted(self.names)
+
+    def _run(self) -> None:
         while self._folders or self._links:
             name = self._folders.popleft() if self._folders else self._links.popleft()
             try:
@@ -148,7 +177,7 @@ class _Walk:
 
     def _reason(self, name: str, path: Path) -> str:
         """Return why a file is passed over, or "" for an image."""
-        reason = reason_by_name(name)
+        reason = "junk" if is_junk(name) else self.reason_of(name)
         if reason == "junk":
             return reason
         try:
@@ -157,7 +186,7 @@ class _Walk:
             return "broken-link" if path.is_symlink() else "unreadable"
         if not stat.S_ISREG(status.st_mode):
             return "not-a-file"  # reading a pipe or a device might never end
-        if not status.st_size:
+        if not status.st_size and not self.takes_empty:
             return "empty"
         if reason is not None:
             return reason

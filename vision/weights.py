@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
-import pickle
 import re
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torchvision.models import get_model_weights
 from tqdm import tqdm
 
+from fototeca.core.documents import parse_json
 from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import atomic_write
 from fototeca.vision.nets import OWN, PLAIN
+from fototeca.vision.preprocessing_fields import WEIGHTS_NOTE
+from fototeca.vision.state_dicts import StateDict, read_state_dict, read_tensor_names
 
 TIMEOUT = 10.0
 """Seconds without data after which a download fails."""
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet's channel mean and standard deviation, which every torchvision model expects."""
 
 
 @dataclass(frozen=True)
@@ -37,33 +34,13 @@ class WeightFile:
     sha256: str
     member: Any | None
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """Read the tensors by name without executing code from the file. FototecaError if it is not a state dict."""
-        try:
-            if self.path.suffix == ".safetensors":
-                return dict(load_file(self.path))
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError):
-            raise FototecaError(
-                f"{self.path} is not a readable weight file", "pass a state dict as .pth or .safetensors"
-            ) from None
-        for key in ("state_dict", "model"):  # wrappers of common training scripts
-            if isinstance(state, dict) and isinstance(state.get(key), dict):
-                state = state[key]
-        if (
-            not isinstance(state, dict)
-            or not state
-            or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items())
-        ):
-            raise FototecaError(f"{self.path} does not contain a state dict", "save model.state_dict() and pass that file")
-        return {_current_name(key.removeprefix("module.")): value for key, value in state.items()}
+    def state(self) -> StateDict:
+        """Read the tensors by name without executing code from the file. FototecaError if it has none."""
+        return read_state_dict(self.path)
 
     def tensor_names(self) -> frozenset[str]:
         """The names of the tensors of a .safetensors file, read from its header; of other files none."""
-        if self.path.suffix != ".safetensors":
-            return frozenset()
-        with safe_open(self.path, "pt") as file:
-            return frozenset(_current_name(key.removeprefix("module.")) for key in file.keys())  # noqa: SIM118  (not a mapping)
+        return read_tensor_names(self.path) if self.path.suffix == ".safetensors" else frozenset()
 
     def metadata(self) -> dict[str, Any]:
         """Return what a run stores in its weight file: preprocessing, transform_input and answers; {} for other files.
@@ -72,12 +49,15 @@ class WeightFile:
         """
         if self.path.suffix != ".safetensors":
             return {}
-        with safe_open(self.path, "pt") as file:
-            text = (file.metadata() or {}).get("preprocessing")
         try:
-            return dict(json.loads(text).items()) if text else {}
-        except (AttributeError, ValueError):
+            with safe_open(self.path, "pt") as file:
+                text = (file.metadata() or {}).get("preprocessing")
+            note = parse_json(text) if text else {}
+        except (SafetensorError, ValueError):
             raise self.metadata_error() from None
+        if text and not WEIGHTS_NOTE.accepts(note):
+            raise self.metadata_error()
+        return cast("dict[str, Any]", note)
 
     def metadata_error(self) -> FototecaError:
         """Return the error for metadata on preprocessing that fototeca did not write."""
@@ -196,8 +176,3 @@ def _unavailable(url: str, path: Path, reason: str) -> FototecaError:
     """Return the error that says what to download and where to put it."""
     hint = f"download {url} and put it at {path}, or pass --weights FILE"
     return ExternalError(f"cannot download the weights {path.name}: {reason}", hint)
-
-
-def _current_name(key: str) -> str:
-    """Translate the layer names of old DenseNet files: `norm.1` is `norm1`."""
-    return re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.", r"\1\2.", key)

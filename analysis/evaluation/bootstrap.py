@@ -68,19 +68,10 @@ def _average_precisions(true: BoolArray, scores: FloatArray, weights: FloatArray
     return values
 
 
-def bootstrap_macro(true: BoolArray, predicted: BoolArray, groups: IntArray) -> dict[str, Interval]:
-    """Return intervals of `accuracy`, `balanced_accuracy` and `macro_f1`, from the same resamples."""
+def bootstrap_macro_f1(true: BoolArray, predicted: BoolArray, groups: IntArray) -> Interval:
+    """Return the interval of macro F1. `true`, `predicted`: (N, C); `groups`: (N,)."""
     weights = draw_resamples(groups).astype(np.float64)
     hits, num_true, num_predicted = (weights @ part.astype(np.float64) for part in (true & predicted, true, predicted))
-    present = num_true > 0
-    recall = np.divide(hits, num_true, out=np.full(hits.shape, np.nan), where=present)
     total = num_true + num_predicted
     f1 = np.divide(2 * hits, total, out=np.zeros(hits.shape), where=total > 0)
-    correct = (true == predicted).all(axis=1).astype(np.float64)
-    occurs = present | (num_predicted > 0)
-    counts = np.maximum(present.sum(axis=1), 1)
-    return {
-        "accuracy": percentile_interval(weights @ correct / weights.sum(axis=1)),
-        "balanced_accuracy": percentile_interval(np.nansum(recall, axis=1) / counts),
-        "macro_f1": percentile_interval((f1 * occurs).sum(axis=1) / np.maximum(occurs.sum(axis=1), 1)),
-    }
+    return percentile_interval(f1.sum(axis=1) / np.maximum((total > 0).sum(axis=1), 1))

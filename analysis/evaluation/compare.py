@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
-from fototeca.analysis.evaluation.bootstrap import draw_resamples, percentile_interval
-from fototeca.analysis.evaluation.metrics import BoolArray, FloatArray, IntArray, class_scores, macro_mean
+from fototeca.analysis.evaluation.metrics import BoolArray, IntArray, class_scores, macro_mean
 from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_split_predictions
 from fototeca.analysis.evaluation.results import Interval
 from fototeca.core.errors import FototecaError
 from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
-from fototeca.vision.intervals import CONFIDENCE_LEVEL, accuracy_interval
+from fototeca.vision.intervals import CONFIDENCE_LEVEL, accuracy_interval, paired_interval
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class McNemar(Result):
 
 @dataclass(frozen=True)
 class PairedDifference(Result):
-    """Accuracy of a minus accuracy of b on the same images, with its bootstrap interval."""
+    """Accuracy of a minus accuracy of b on the same images, with its interval (Newcombe's for paired proportions)."""
 
     difference: float
     interval: Interval
@@ -48,7 +46,7 @@ class PairedDifference(Result):
 
 @dataclass(frozen=True)
 class RunPair(Result):
-    """Comparison of run `a` with run `b`; `p_holm` is p after Holm's correction for all pairs."""
+    """Comparison of the best run `a` with run `b`; `p_holm` is p after Holm's correction for all runs but the best."""
 
     a: str
     b: str
@@ -62,7 +60,7 @@ class RunPair(Result):
 
 @dataclass(frozen=True)
 class Comparison(Result):
-    """All runs, best first, all pairs, and the runs that do not differ significantly from the best (itself included)."""
+    """All runs, best first, the best run with each other, and the runs not significantly worse than it (itself included)."""
 
     split: str
     n: int
@@ -87,18 +85,17 @@ def compare_runs(workspace: Workspace, run_ids: Sequence[str]) -> Comparison:
 
 
 def compare_predictions(several: Sequence[SplitPredictions]) -> Comparison:
-    """Compare the predictions of runs on one split: accuracies, McNemar's test of each pair, and ties with the best run."""
+    """Compare the predictions of runs on one split: accuracies, McNemar's test against the best run, and ties with it."""
     several = [align_predictions(results, several[0]) for results in several]
     several = sorted(several, key=lambda results: (-float(results.correct.mean()), results.run.id))
-    draws = draw_resamples(several[0].groups).astype(np.float64)
-    tests = [_test_pair(a, b, draws) for a, b in combinations(several, 2)]
-    corrected = holm_correction([test.p for _, _, _, test in tests])
+    first, *others = several
+    best = first.run.id
+    tests = [mcnemar_test(first.correct, other.correct, first.groups) for other in others]
     pairs = tuple(
-        RunPair(a, b, paired.difference, paired.interval, test.only_a, test.only_b, test.p, p_holm)
-        for (a, b, paired, test), p_holm in zip(tests, corrected, strict=True)
+        _compare_pair(first, other, test, p_holm)
+        for other, test, p_holm in zip(others, tests, holm_correction([test.p for test in tests]), strict=True)
     )
-    best = several[0].run.id
-    worse = {pair.b for pair in pairs if pair.a == best and pair.p_holm < 1 - CONFIDENCE_LEVEL}
+    worse = {pair.b for pair in pairs if pair.p_holm < 1 - CONFIDENCE_LEVEL}
     return Comparison(
         split=several[0].split,
         n=len(several[0]),
@@ -119,9 +116,9 @@ def _score_run(results: SplitPredictions) -> RunScore:
     )
 
 
-def _test_pair(a: SplitPredictions, b: SplitPredictions, draws: FloatArray) -> tuple[str, str, PairedDifference, McNemar]:
-    paired = paired_difference(a.correct, b.correct, a.groups, draws)
-    return a.run.id, b.run.id, paired, mcnemar_test(a.correct, b.correct, a.groups)
+def _compare_pair(a: SplitPredictions, b: SplitPredictions, test: McNemar, p_holm: float) -> RunPair:
+    paired = paired_difference(a.correct, b.correct, a.groups)
+    return RunPair(a.run.id, b.run.id, paired.difference, paired.interval, test.only_a, test.only_b, test.p, p_holm)
 
 
 def align_predictions(results: SplitPredictions, first: SplitPredictions) -> SplitPredictions:
@@ -162,12 +159,6 @@ def holm_correction(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def paired_difference(a: BoolArray, b: BoolArray, groups: IntArray, draws: FloatArray | None = None) -> PairedDifference:
-    """Return the difference of two accuracies on the same images, with its bootstrap interval over duplicate groups.
-
-    `draws` are the `draw_resamples` of the groups, if they have been drawn already.
-    """
-    weights = draw_resamples(groups).astype(np.float64) if draws is None else draws
-    differences = a.astype(np.float64) - b.astype(np.float64)
-    interval = percentile_interval(weights @ differences / weights.sum(axis=1))
-    return PairedDifference(float(differences.mean()), interval)
+def paired_difference(a: BoolArray, b: BoolArray, groups: IntArray) -> PairedDifference:
+    """Return the difference of two accuracies on the same images, with its interval; see `paired_interval`."""
+    return PairedDifference(float(a.mean() - b.mean()), paired_interval(a, b, groups))

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from fototeca.analysis.evaluation.bootstrap import bootstrap_macro
 from fototeca.analysis.evaluation.calibration import fit_temperature, scale_probabilities
 from fototeca.analysis.evaluation.metrics import (
     CONFUSION_CELLS,
@@ -37,8 +36,8 @@ from fototeca.analysis.evaluation.results import (
     ClassMetrics,
     Confusion,
     Evaluation,
-    Interval,
 )
+from fototeca.analysis.evaluation.score_intervals import balanced_accuracy_interval, macro_f1_interval, recall_interval
 from fototeca.analysis.evaluation.test_access_log import close_access, open_access, read_accesses
 from fototeca.analysis.evaluation.tta import measure_tta_gain
 from fototeca.analysis.images import read_stored_image
@@ -138,10 +137,11 @@ def compute_metrics(results: SplitPredictions, temperature: float | None) -> Eva
     """Compute all metrics of predictions; without a `temperature` the scaled calibration equals the plain one."""
     scores = class_scores(results.true, results.predicted)
     occurs = results.true.any(axis=0) | results.predicted.any(axis=0)
-    intervals = bootstrap_macro(results.true, results.predicted, results.groups)
+    intervals = {"macro_f1": macro_f1_interval(results.true, results.predicted, results.groups)}
     if results.multi:  # mean recall alone would ignore wrongly predicted labels
-        del intervals["balanced_accuracy"]
         intervals |= {f"average_precision_{name}": ends for name, ends in results.average_precision_intervals.items()}
+    else:
+        intervals["balanced_accuracy"] = balanced_accuracy_interval(results.true, results.predicted, results.groups)
     return Evaluation(
         run=results.run.id,
         split=results.split,
@@ -153,7 +153,7 @@ def compute_metrics(results: SplitPredictions, temperature: float | None) -> Eva
         macro_precision=macro_mean(scores.precision, occurs),
         macro_recall=macro_mean(scores.recall, occurs),
         macro_f1=macro_mean(scores.f1, occurs),
-        bootstrap=intervals,
+        intervals=intervals,
         absent=tuple(name for name, n in zip(results.categories, scores.n, strict=True) if n == 0),
         per_class=_class_metrics(results, scores),
         calibration=compute_calibration(results, temperature),
@@ -166,7 +166,7 @@ def _class_metrics(results: SplitPredictions, scores: ClassScores) -> dict[str, 
         name: ClassMetrics(
             precision=float(scores.precision[c]),
             recall=float(scores.recall[c]),
-            recall_interval=recall_interval(results, c),
+            recall_interval=recall_interval(results.true[:, c], results.predicted[:, c], results.groups),
             f1=float(scores.f1[c]),
             n=int(scores.n[c]),
         )
@@ -206,12 +206,6 @@ def _multi_label_metrics(results: SplitPredictions) -> dict[str, Any]:
         },
         "average_precision": AveragePrecision(mean, micro, per_class),
     }
-
-
-def recall_interval(results: SplitPredictions, c: int) -> Interval:
-    """Return the interval of the recall of category `c`, for the effective number of images with duplicate groups."""
-    positives = np.flatnonzero(results.true[:, c])
-    return accuracy_interval(results.predicted[positives, c], np.unique(results.groups[positives], return_inverse=True)[1])
 
 
 def compute_run_reliability(results: SplitPredictions, temperature: float | None = None) -> Reliability:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fototeca.analysis.evaluation.bootstrap import bootstrap_average_precision
 from fototeca.analysis.evaluation.metrics import BoolArray, FloatArray, IntArray, exact_matches, indicator_matrix
+from fototeca.analysis.evaluation.score_intervals import average_precision_intervals
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, ManifestRow
@@ -67,8 +67,8 @@ class SplitPredictions:
 
     @cached_property
     def average_precision_intervals(self) -> dict[str, tuple[float, float]]:
-        """Intervals from `bootstrap_average_precision`, cached: they take seconds with many images and categories."""
-        return bootstrap_average_precision(self.true, self.probabilities, self.groups)
+        """Intervals of macro and micro average precision, cached: they take seconds with many images and categories."""
+        return average_precision_intervals(self.true, self.probabilities, self.groups)
 
     def stored(self, workspace: Workspace) -> SplitPredictions:
         """Return the predictions for images whose files exist. FototecaError if there are none."""
@@ -141,9 +141,8 @@ def _check_images(run: Run, split: str, manifest: Manifest, predictions: Predict
     if unknown:
         raise FototecaError(f"run {run.id}: {len(unknown)} {split} predictions are of images that are not in it", hint)
     if sorted(predictions.image_ids) != sorted(by_id):
-        n, wanted = len(set(predictions.image_ids)), len(by_id)
-        what = f"are of {n} of {wanted} images" if n < wanted else "name an image twice"
-        raise FototecaError(f"run {run.id}: its {split} predictions {what}", hint)
+        n, wanted = len(predictions.image_ids), len(by_id)
+        raise FototecaError(f"run {run.id}: its {split} predictions are of {n} of {wanted} images", hint)
     if any(label != by_id[image_id].label for image_id, label in zip(predictions.image_ids, predictions.labels, strict=True)):
         raise FototecaError(f"run {run.id}: its {split} predictions have other labels than {manifest.version}", hint)
 

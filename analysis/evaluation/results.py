@@ -108,8 +108,8 @@ class Evaluation(SparseResult):
     macro_precision: float
     macro_recall: float
     macro_f1: float
-    bootstrap: dict[str, Interval]
-    """Percentile intervals by metric; duplicate groups are resampled as a whole."""
+    intervals: dict[str, Interval]
+    """95% intervals of the other metrics by name, see `score_intervals`; duplicate groups are accounted for."""
     absent: tuple[str, ...]
     """Categories without images in the split."""
     per_class: dict[str, ClassMetrics]

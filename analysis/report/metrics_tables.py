@@ -53,14 +53,14 @@ def metrics_table(context: ReportContext, name: str, splits: Sequence[Metrics]) 
 
 
 def _interval_row(context: ReportContext, key: str, splits: Sequence[Metrics]) -> list[list[str]]:
-    """Return a metric's interval: Wilson's for accuracy, else the bootstrap's; no row for metrics without one."""
+    """Return a metric's interval: no row for metrics without one."""
     texts = context.texts
     if key == "accuracy":
         return [[texts("metric.interval"), *(texts.interval(split["accuracy_interval"]) for split in splits)]]
-    if key not in splits[0]["bootstrap"]:
+    if key not in splits[0]["intervals"]:
         return []
     show = texts.interval if key in FRACTIONS else texts.between
-    return [[texts("metric.bootstrap"), *(show(split["bootstrap"][key]) for split in splits)]]
+    return [[texts("metric.other_interval"), *(show(split["intervals"][key]) for split in splits)]]
 
 
 def classes_table(context: ReportContext, name: str, splits: Sequence[Metrics]) -> Markup:

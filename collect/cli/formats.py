@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fototeca.collect.cli.options import Author, KeepSplits, License, MaxBytes, MaxPixels, MinSide, SourceName, finish
+from fototeca.collect.cli.options import Author, Exclude, KeepSplits, License, MaxBytes, MaxPixels, MinSide, SourceName, finish
 from fototeca.collect.http.options import FetchOptions
 from fototeca.core.workspace import Workspace
 
@@ -25,6 +25,7 @@ def detections(
     take: Annotated[
         list[str] | None, typer.Option(help="Cut out these boxes too: crowd, difficult or truncated; can be repeated.")
     ] = None,
+    exclude: Exclude = None,
     source_name: SourceName = "",
     license_: License = "",
     author: Author = "",
@@ -40,7 +41,18 @@ def detections(
     from fototeca.collect.ingest.detections import collect_detections
 
     workspace = Workspace.find()
-    options = DetectionOptions(format_, use, map_file, keep_splits, margin, tuple(take or ()), source_name, license_, author)
+    options = DetectionOptions(
+        format_,
+        use,
+        map_file,
+        keep_splits,
+        margin,
+        tuple(take or ()),
+        source_name,
+        license_,
+        author,
+        tuple(exclude or ()),
+    )
     fetch = FetchOptions(min_side=min_side, max_bytes=max_bytes, max_pixels=max_pixels)
     finish(workspace, collect_detections(workspace, path, options, fetch))
 
@@ -50,6 +62,7 @@ def video(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Videos, or folders of videos.")],
     every: Annotated[float, typer.Option(help="Seconds between two frames.")],
     category: Annotated[str, typer.Option(help="Category of every frame.")] = "",
+    exclude: Exclude = None,
     source_name: SourceName = "",
     license_: License = "",
     author: Author = "",
@@ -63,5 +76,5 @@ def video(
     from fototeca.collect.ingest.video import collect_video
 
     workspace = Workspace.find()
-    options = VideoOptions(every, category, source_name, license_, author)
+    options = VideoOptions(every, category, source_name, license_, author, tuple(exclude or ()))
     finish(workspace, collect_video(workspace, paths, options, FetchOptions(min_side=min_side)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,14 @@ import typer
 from fototeca.collect.cli.options import (
     AllowLoopback,
     Concurrency,
+    Exclude,
     GroupBy,
     KeepSplits,
     MaxBytes,
     MaxPixels,
     MinSide,
     PerHost,
+    SendKeyTo,
     Timeout,
     finish,
 )
@@ -52,6 +55,7 @@ def _make_command(hub: str) -> Callable[..., None]:
         map_file: MapFile = None,
         keep_splits: KeepSplits = False,
         group_by: GroupBy = "",
+        exclude: Exclude = None,
         min_side: MinSide = FetchOptions.min_side,
         max_bytes: MaxBytes = FetchOptions.max_bytes,
         max_pixels: MaxPixels = FetchOptions.max_pixels,
@@ -59,14 +63,16 @@ def _make_command(hub: str) -> Callable[..., None]:
         per_host: PerHost = FetchOptions.per_host,
         timeout: Timeout = FetchOptions.timeout,
         allow_loopback: AllowLoopback = FetchOptions.allow_loopback,
+        send_key_to: SendKeyTo = None,
     ) -> None:
         from fototeca.collect.files.folder_options import FolderOptions
         from fototeca.collect.http.options import FetchOptions
         from fototeca.collect.hubs.import_dataset import import_dataset
 
         workspace = Workspace.find()
-        options = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
-        use = FolderOptions(mapping=map_file, keep_splits=keep_splits, group_by=group_by)
+        limits = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
+        options = replace(limits, send_key_to=tuple(send_key_to or ()))
+        use = FolderOptions(mapping=map_file, keep_splits=keep_splits, group_by=group_by, exclude=tuple(exclude or ()))
         finish(workspace, import_dataset(workspace, hub, ref, use, options))
 
     dataset, example = HUBS[hub]
@@ -88,6 +94,7 @@ def discover(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     timeout: Timeout = FetchOptions.timeout,
     allow_loopback: AllowLoopback = FetchOptions.allow_loopback,
+    send_key_to: SendKeyTo = None,
 ) -> None:
     """Search all hubs for datasets: title, size, images, license, URL. Downloads nothing.
 
@@ -95,7 +102,7 @@ def discover(
     """
     from fototeca.collect.hubs.discover import discover
 
-    options = FetchOptions(timeout=timeout, allow_loopback=allow_loopback)
+    options = FetchOptions(timeout=timeout, allow_loopback=allow_loopback, send_key_to=tuple(send_key_to or ()))
     discovery = discover(Workspace.find(), query, hub or (), options)
     if as_json:
         typer.echo(json.dumps([dataset.to_json() for dataset in discovery.datasets], ensure_ascii=False, indent=2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,11 +23,13 @@ from fototeca.collect.cli.options import (
     MaxPixels,
     MinSide,
     PerHost,
+    SendKeyTo,
     SourceName,
     Timeout,
     finish,
 )
 from fototeca.collect.http.options import FetchOptions
+from fototeca.core.counting import count_of
 from fototeca.core.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Collect candidate images: search, fetch, validate, record their provenance.")
@@ -66,6 +69,7 @@ def search(
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
     allow_loopback: AllowLoopback = FetchOptions.allow_loopback,
+    send_key_to: SendKeyTo = None,
 ) -> None:
     """Search sources until every category has its target of accepted images or the sources are exhausted.
 
@@ -74,7 +78,8 @@ def search(
     from fototeca.collect.search import SearchOptions, preview_search, search_sources
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
+    limits = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
+    fetch = replace(limits, send_key_to=tuple(send_key_to or ()))
     options = SearchOptions(tuple(source), tuple(category or ()), limit, license_, headed, url)
     if dry_run:
         previews = {name: preview.to_json() for name, preview in preview_search(workspace, options, fetch).items()}
@@ -88,6 +93,7 @@ def urls(
     file: Annotated[Path, typer.Argument(help="CSV with url[,category,page_url,author,license], or one URL a line.")],
     category: Annotated[str, typer.Option(help="Category of rows that name none.")] = "",
     keep_splits: KeepSplits = False,
+    group_by: GroupBy = "",
     source_name: SourceName = "",
     license_: License = "",
     author: Author = "",
@@ -108,7 +114,7 @@ def urls(
     workspace = Workspace.find()
     fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
     rights = {"source_name": source_name, "license": license_, "author": author}
-    finish(workspace, collect_urls(workspace, file, category, fetch, keep_splits=keep_splits, **rights))
+    finish(workspace, collect_urls(workspace, file, category, fetch, keep_splits=keep_splits, group_by=group_by, **rights))
 
 
 @app.command()
@@ -194,4 +200,4 @@ def attribution(
     from fototeca.collect.status import write_attribution
 
     count = write_attribution(Workspace.find(), file)
-    typer.echo(f"{file}: {count} images")
+    typer.echo(f"{file}: {count_of(count, 'image')}")

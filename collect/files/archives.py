@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,13 +30,11 @@ from fototeca.collect.host_id import STALE_AFTER_SECONDS
 from fototeca.core.errors import ExternalError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
-from fototeca.vision.image_files import reason_by_name
+from fototeca.vision.image_files import IsExcluded, reason_by_name
 
 MAX_MEMBERS = 1_000_000
 MAX_RATIO = 200
 """Largest ratio of extracted to archive size; above it the archive counts as a bomb, since images hardly compress."""
-
-IsExcluded = Callable[[str], bool]
 
 
 @dataclass(frozen=True)

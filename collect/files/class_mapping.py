@@ -11,8 +11,9 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from fototeca.collect.files.dataset_splits import find_prefixed_folders, is_split_folder, strip_split_folders
-from fototeca.core.class_mapping import category_spellings, find_category, normalize_category
+from fototeca.core.class_mapping import category_spellings, find_category, normalize_category, spelling_variants
 from fototeca.core.console import notify
+from fototeca.core.counting import count_of
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.passed_over import PassedOver
@@ -79,7 +80,8 @@ def propose_category(folder: str, settings: Settings) -> CategoryProposal:
     for text in (folder, folder.rpartition("/")[2]):
         if category := find_category(text, names):
             return CategoryProposal(category, is_exact=True)
-    similar = difflib.get_close_matches(normalize_category(folder.rpartition("/")[2]), names, n=1, cutoff=_MIN_SIMILARITY)
+    variants = spelling_variants(folder.rpartition("/")[2])
+    similar = [name for text in variants for name in difflib.get_close_matches(text, names, n=1, cutoff=_MIN_SIMILARITY)]
     return CategoryProposal(names[similar[0]] if similar else "", is_exact=False)
 
 
@@ -95,7 +97,7 @@ def render_proposal(folders: Mapping[str, str], settings: Settings, title: str) 
     for folder, count in sorted(Counter(folders.values()).items()):
         proposal = propose_category(folder, settings)
         note = "" if proposal.is_exact or not proposal.category else ", similar name: check"
-        lines.append(f"{_quote(folder)} = {_quote(proposal.category)}  # {count} image{'' if count == 1 else 's'}{note}")
+        lines.append(f"{_quote(folder)} = {_quote(proposal.category)}  # {count_of(count, 'image')}{note}")
     return "\n".join(lines) + "\n"
 
 
@@ -141,21 +143,24 @@ class _FolderMapping:
 
     def __init__(self, mapping: Mapping[str, str]) -> None:
         self._exact = {to_nfc(folder): category for folder, category in mapping.items()}
-        self._normalized = {_normalize_path(folder): category for folder, category in mapping.items()}
+        self._normalized = {"/".join(map(_normalize, folder.split("/"))): category for folder, category in mapping.items()}
 
     def find(self, folder: str) -> str | None:
         """Return the category of a folder, "" if it is excluded, None if no name fits."""
         parts = PurePosixPath(folder).parts or (ROOT_FOLDER,)
         around = ["/".join(parts[:depth]) for depth in range(len(parts), 0, -1)]
         for name in (*around, *reversed(parts)):
-            for names, key in ((self._exact, to_nfc(name)), (self._normalized, _normalize_path(name))):
-                if key in names:
-                    return names[key]
+            if to_nfc(name) in self._exact:
+                return self._exact[to_nfc(name)]
+            *outer, last = name.split("/")
+            for spelling in ("/".join([*map(_normalize, outer), each]) for each in (_normalize(last), *spelling_variants(last))):
+                if spelling in self._normalized:
+                    return self._normalized[spelling]
         return None
 
 
-def _normalize_path(folder: str) -> str:
-    return "/".join(normalize_category(part) or part for part in folder.split("/"))
+def _normalize(folder: str) -> str:
+    return normalize_category(folder) or folder
 
 
 def list_names(names: Sequence[str], limit: int = 5) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pathspec import PathSpec, Pattern
 
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 
 
@@ -23,9 +24,10 @@ class Exclude:
         self._unused -= matching
         return bool(matching)
 
-    def unused(self) -> list[str]:
-        """Return the patterns that have matched nothing so far."""
-        return sorted(self._unused)
+    def report_unused(self) -> None:
+        """Name the patterns that have matched nothing so far on standard error."""
+        for pattern in sorted(self._unused):
+            notify(f"fototeca: --exclude {pattern} matched no file")
 
 
 def _compile(pattern: str) -> PathSpec[Pattern]:

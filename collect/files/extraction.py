@@ -8,7 +8,7 @@ import shutil
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fototeca.collect.files.disk_space import check_disk_space
 from fototeca.collect.files.links import resolve_links
@@ -116,11 +116,11 @@ class Extraction:
             return "junk"
         if member.reason or member.link:
             return member.reason
-        if not member.size:
+        reason = "table" if _is_parquet_table(member.name) else reason_by_name(member.name) or ""
+        if not member.size and reason != "data":  # an empty text file tells that an image has no boxes
             return "empty"
-        if member.name.lower().endswith(ARCHIVE_SUFFIXES):
+        if _is_nested(member.name):
             return "" if self.depth < MAX_DEPTH else "nested-too-deep"
-        reason = reason_by_name(member.name) or ""
         return "" if reason in ("table", "data") and member.size <= _MAX_TABLE_BYTES else reason
 
     def _extract(self, member: Member) -> str:
@@ -136,7 +136,7 @@ class Extraction:
         reason = self._write(member, self.root / self.folder / path)
         if not reason:
             self._record(member.name, path)
-            if member.name.lower().endswith(ARCHIVE_SUFFIXES):
+            if _is_nested(member.name):
                 self._nested.append((path, member.name))
         return reason
 
@@ -177,7 +177,7 @@ class Extraction:
     def _place(self, name: str, path: str) -> None:
         """Give an extracted file another name, which a link of the archive names."""
         source = self.root / self.folder / path
-        if path.lower().endswith(ARCHIVE_SUFFIXES):
+        if _is_nested(path):
             return self._pass_over(name, "linked-again")
         if self.is_excluded(self.prefix + name) or not (new := self.names.assign(name)):
             return self._pass_over(name, "excluded" if safe_name(name) else "unsafe-name")
@@ -210,6 +210,15 @@ class Extraction:
             self._pass_over(name, "damaged-archive")
         archive.unlink()
         self.file_names.pop(f"{self.folder}/{path}" if self.folder else path, None)
+
+
+def _is_parquet_table(name: str) -> bool:
+    """Return True for the table of a Hugging Face image folder, which holds no images itself."""
+    return PurePosixPath(name.replace("\\", "/")).name.lower() == "metadata.parquet"
+
+
+def _is_nested(name: str) -> bool:
+    return name.lower().endswith(ARCHIVE_SUFFIXES) and not _is_parquet_table(name)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -109,6 +109,8 @@ def _propose(workspace: Workspace, folders: dict[str, str], path: Path, unknown:
     file = workspace.cache / "maps" / f"{resolved.name}-{digest}.toml"
     write_proposal(file, render_proposal(folders, workspace.settings, f"Folders of {resolved.name}"))
     hint = f"a mapping is proposed: correct the file and pass it with --map {file}"
+    if any(re.fullmatch(r"n\d{8}", PurePosixPath(name).name) for name in unknown):
+        hint += "; a WordNet id such as n02084071 may also stand in the queries of its category in fototeca.toml"
     if is_empty:
         message = f"no folder of {path} names a category: {list_names(unknown)}"
         raise FototecaError(message, f"{hint}; categories: {', '.join(workspace.settings.names[:10])}")

@@ -11,6 +11,7 @@ from typing import Literal
 
 from fototeca.collect.files.class_mapping import list_names
 from fototeca.core.console import notify
+from fototeca.core.counting import count_of
 from fototeca.core.errors import FototecaError
 from fototeca.core.label_columns import normalize_header
 
@@ -101,8 +102,9 @@ def group_images(group_by: GroupBy, names: Sequence[str], facts: ImageFacts) -> 
     without = [name for name in names if name not in groups]
     if not groups:
         raise FototecaError(f"--group-by puts no image into a group (first: {list_names(without, 3)})", _USAGE)
-    line = f"fototeca: {len(groups)} images in {len(set(groups.values()))} groups, each of which will be in one split"
-    notify(line + (f"; {len(without)} images are in none: {list_names(without, 3)}" if without else ""))
+    groups_text = count_of(len(set(groups.values())), "group")
+    line = f"fototeca: {count_of(len(groups), 'image')} in {groups_text}, each of which will be in one split"
+    notify(line + (f"; {count_of(len(without), 'image is', 'images are')} in none: {list_names(without, 3)}" if without else ""))
     return groups
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.core.class_mapping import read_mapping
 from fototeca.core.console import notify
+from fototeca.core.counting import count_of
 from fototeca.core.file_index import FileIndex
 from fototeca.core.label_rows import Classes, LabelAssignment, RowOutcome
 from fototeca.core.label_tables import read_label_table
@@ -63,4 +64,4 @@ def _count(assignment: LabelAssignment, table: str, names: Sequence[str], passed
         if name not in listed:
             passed_over.add(FILE_WITHOUT_ROW, name)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in assignment.counts().items())
-    notify(f"fototeca: {table}: {len(assignment.rows)} rows: {counts}")
+    notify(f"fototeca: {table}: {count_of(len(assignment.rows), 'row')}: {counts}")

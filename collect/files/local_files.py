@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import quote, unquote_to_bytes
 
 from fototeca.collect.catalog import Provenance
+from fototeca.collect.catalog.local_urls import local_path, local_url
 from fototeca.collect.files.archives import OpenFolder
 from fototeca.collect.files.extraction import strip_archive_suffix
 from fototeca.collect.files.folder_labels import label_from_folders
@@ -21,9 +21,6 @@ from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 from fototeca.vision.image_files import find_images
 
-LOCAL_SCHEME = "file://"
-"""Prefix of the URL of a local file."""
-
 
 def list_local_images(
     workspace: Workspace,
@@ -33,6 +30,7 @@ def list_local_images(
     exclude: Callable[[str], bool],
     *,
     source: Path,
+    used: Sequence[Path] = (),
 ) -> list[Provenance]:
     """Return the provenance of every image below a folder, or of the file itself, sorted by name.
 
@@ -43,6 +41,7 @@ def list_local_images(
         passed_over: counts the files that are not taken.
         exclude: tells the names to exclude.
         source: folder, archive or image as the user named it; its name is recorded as the query.
+        used: files that were read otherwise, and so are not passed over.
 
     Raises:
         FototecaError: the folder does not exist, has no images, or an option or a file of labels is invalid.
@@ -51,8 +50,8 @@ def list_local_images(
     rights = state_rights("folder", source_name=options.source_name, license=options.license, author=options.author)
     if not path.exists():
         raise FototecaError(f"{path} does not exist", "give a folder, an archive or an image")
-    used = (options.labels,) if options.labels else ()
-    names = find_images(path, passed_over, is_excluded=exclude, used=used)
+    tables = [options.labels] if options.labels else []
+    names = find_images(path, passed_over, is_excluded=exclude, used=[*tables, *used])
     if not names:
         raise no_images_error(name, passed_over)
     label_by_name = _find_labels(workspace, folder, names, options, source, passed_over)
@@ -83,16 +82,6 @@ def no_images_error(name: str, passed_over: PassedOver) -> FototecaError:
     reasons = ", ".join(count.reason for count in passed_over.counts())
     hint = f"see docs/not-taken.md for {reasons}" if reasons else "give a folder or an archive of images"
     return FototecaError(f"{name} has no images; it has {passed_over.describe_contents()}", hint)
-
-
-def local_url(path: Path) -> str:
-    """Return the URL of an absolute path; names need not be valid UTF-8."""
-    return LOCAL_SCHEME + quote(os.fsencode(path.as_posix()))
-
-
-def local_path(url: str) -> Path:
-    """Return the path of a URL made by `local_url`."""
-    return Path(os.fsdecode(unquote_to_bytes(url.removeprefix(LOCAL_SCHEME))))
 
 
 def decode_file_name(name: str) -> str:

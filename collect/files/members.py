@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
-from fototeca.collect.files.parquet import MAGIC, read_parquet_images
+from fototeca.collect.files.parquet import read_parquet_images
+from fototeca.core.parquet_tables import MAGIC
 from fototeca.core.passed_over import PassedOver
 
 FREE_BYTES = 10_000_000

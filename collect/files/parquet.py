@@ -17,7 +17,6 @@ from fototeca.core.errors import ExternalError
 from fototeca.core.passed_over import PassedOver
 from fototeca.vision.image import SUFFIXES
 
-MAGIC = b"PAR1"
 UNLABELED = "unlabeled"
 """Folder name for rows without a label."""
 

@@ -14,7 +14,7 @@ from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.files.group_by import GroupBy, ImageFacts, group_folders, group_images
 from fototeca.collect.files.originals import find_originals
 from fototeca.collect.files.table_columns import TableColumns
-from fototeca.core.class_mapping import normalize_category, read_mapping
+from fototeca.core.class_mapping import normalize_category, read_mapping, spelling_variants
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.label_rows import Classes
@@ -115,4 +115,4 @@ class _ClassTest:
     mapped: frozenset[str]
 
     def __call__(self, folder: str) -> bool:
-        return bool(self.search.find_one(folder)) or normalize_category(folder) in self.mapped
+        return bool(self.search.find_one(folder)) or not self.mapped.isdisjoint(spelling_variants(folder))

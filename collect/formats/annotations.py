@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.file_index import FileIndex
 from fototeca.core.passed_over import PassedOver
 from fototeca.vision.formats import SUFFIXES
-from fototeca.vision.image_files import find_images, is_junk
+from fototeca.vision.image_files import IsExcluded, find_files, find_images
 
 MAX_ANNOTATION_BYTES = 1 << 30
 """Largest annotation file that is read."""
@@ -69,12 +68,12 @@ class DatasetFiles:
     Names are looked up among the files of the folder, so that no name leads outside it.
     """
 
-    def __init__(self, root: Path, passed_over: PassedOver) -> None:
+    def __init__(self, root: Path, passed_over: PassedOver, is_excluded: IsExcluded = lambda name: False) -> None:
         """List the files of a folder; those that are neither images nor annotations are counted."""
         self.root = root
-        self.names = tuple(sorted(_list_annotations(root, passed_over)))
+        self.names = tuple(_list_annotations(root, passed_over, is_excluded))
         used = [root / name for name in self.names]
-        self.images = tuple(find_images(root, passed_over, used=used))
+        self.images = tuple(find_images(root, passed_over, is_excluded=is_excluded, used=used))
         self._image_set = frozenset(self.images)
         self._index = FileIndex((name, name) for name in self.images)
 
@@ -118,18 +117,18 @@ class DatasetFiles:
             return None
 
 
-def _list_annotations(root: Path, passed_over: PassedOver) -> Iterator[str]:
-    """Yield the annotation files of a folder; a link that leads out of it is counted."""
+def _list_annotations(root: Path, passed_over: PassedOver, is_excluded: IsExcluded) -> Iterator[str]:
+    """Yield the annotation files of a folder; a link that leads out of it is counted, other files are not yet."""
     base = root.resolve()
-    for folder, _, names in os.walk(root):
-        for file in (Path(folder) / name for name in names):
-            name = file.relative_to(root).as_posix()
-            if file.suffix.lower() not in ANNOTATION_SUFFIXES or is_junk(name):
-                continue
-            if not file.resolve().is_relative_to(base):
-                passed_over.add("link-outside", name)
-            elif file.is_file():
-                yield name
+    for name in find_files(root, PassedOver(), _reason_against, is_excluded=is_excluded, takes_empty=True):
+        if (root / name).resolve().is_relative_to(base):
+            yield name
+        else:
+            passed_over.add("link-outside", name)
+
+
+def _reason_against(name: str) -> str:
+    return "" if PurePosixPath(name).suffix.lower() in ANNOTATION_SUFFIXES else "data"
 
 
 def find_split(name: str) -> str:

@@ -61,6 +61,9 @@ class DetectionOptions:
     author: str = ""
     """Author of all images."""
 
+    exclude: tuple[str, ...] = ()
+    """Glob patterns of relative paths, of images and of annotations, that are passed over."""
+
     def __post_init__(self) -> None:
         """Check the choices. FototecaError names a wrong one."""
         for name, value, choices in (("format", self.format, FORMATS), ("as", self.use, USES)):
@@ -105,7 +108,7 @@ def _find_categories(classes: Iterable[str], mapping: Path | None, settings: Set
         return {name: find_category(name, known) for name in classes}
     table = read_mapping(mapping, settings)
     spellings = {normalize_category(name): category for name, category in table.items()}
-    return {name: table.get(name, spellings.get(normalize_category(name), "")) for name in classes}
+    return {name: table[name] if name in table else find_category(name, spellings) for name in classes}
 
 
 def _mapped(image: AnnotatedImage, categories: dict[str, str], passed_over: PassedOver) -> tuple[Box, ...]:

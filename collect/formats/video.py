@@ -56,6 +56,9 @@ class VideoOptions:
     author: str = ""
     """Author of the videos."""
 
+    exclude: tuple[str, ...] = ()
+    """Glob patterns of paths, relative to each folder given, that are passed over."""
+
     def __post_init__(self) -> None:
         """Check the interval."""
         if not 0.001 <= self.every <= MAX_SECONDS:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from fototeca.collect.catalog import Provenance
+from fototeca.collect.catalog.local_urls import local_url
 from fototeca.collect.files.archives import OpenFolder, open_folder
 from fototeca.collect.files.dataset_splits import describe_splits
-from fototeca.collect.files.local_files import decode_file_name, local_url, read_local_file
+from fototeca.collect.files.exclude import Exclude
+from fototeca.collect.files.local_files import decode_file_name, read_local_file
 from fototeca.collect.files.originals import original_name
 from fototeca.collect.formats.annotations import AnnotatedImage, Box, DatasetFiles
 from fototeca.collect.formats.crops import add_margin, cut_boxes
@@ -41,7 +43,7 @@ def collect_detections(workspace: Workspace, path: Path, options: DetectionOptio
     Args:
         workspace: where images and catalog are written.
         path: folder or archive with images and annotations.
-        options: format, use of the boxes, mapping, splits and rights.
+        options: format, use of the boxes, mapping, splits, files to exclude and rights.
         fetch: `min_side` and `max_bytes` apply.
 
     Raises:
@@ -49,10 +51,11 @@ def collect_detections(workspace: Workspace, path: Path, options: DetectionOptio
     """
     if not path.exists():
         raise FototecaError(f"{path} does not exist", "give the folder or archive of the detection set")
-    passed_over = PassedOver()
+    passed_over, exclude = PassedOver(), Exclude(options.exclude)
     rights = state_rights(SOURCE, source_name=options.source_name, license=options.license, author=options.author)
-    with open_folder(workspace, path, passed_over) as folder:
-        files = DatasetFiles(folder.path.resolve(), passed_over)
+    with open_folder(workspace, path, passed_over, exclude) as folder:
+        files = DatasetFiles(folder.path.resolve(), passed_over, exclude)
+        exclude.report_unused()
         images = read_detections(files, options, workspace.settings, passed_over)
         _offer_splits(images, options)
         job = _Job(workspace, path, folder, options, rights, fetch, passed_over)

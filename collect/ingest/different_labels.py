@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fototeca.collect.catalog import ImageRow, Provenance
+from fototeca.core.counting import count_of
 from fototeca.core.files import write_csv
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
@@ -47,7 +48,10 @@ class DifferentLabels:
         listed = ", ".join(f"{name} is {current}, given as {label}" for _, name, label, current in rows[:_LISTED])
         more = f" and {len(rows) - _LISTED} more" if len(rows) > _LISTED else ""
         return (
-            f"{len(rows)} images have another label than given, and keep theirs: {listed}{more}",
+            count_of(
+                len(rows), "image has another label than given, and keeps it", "images have another label than given, and keep it"
+            )
+            + f": {listed}{more}",
             f"to apply the given labels: fototeca curate label --from-file {shlex.quote(str(_short(path)))}",
         )
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.files.archives import OpenFolder, open_folder
 from fototeca.collect.files.dataset_splits import is_shard
-from fototeca.collect.files.embedded_tables import Record, add_rights, known_records, read_embedded_records, write_label_table
+from fototeca.collect.files.embedded_tables import (
+    EmbeddedLabels,
+    add_rights,
+    describe_unknown,
+    read_embedded_tables,
+    write_label_table,
+)
 from fototeca.collect.files.exclude import Exclude
 from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.files.local_files import list_local_images
@@ -20,7 +26,10 @@ from fototeca.collect.formats.coco_labels import read_coco_labels
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.summary import CollectSummary
+from fototeca.core.class_mapping import read_mapping
 from fototeca.core.console import notify
+from fototeca.core.counting import count_of
+from fototeca.core.label_rows import Classes
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.settings import Settings
 from fototeca.core.workspace import Workspace
@@ -30,9 +39,9 @@ from fototeca.vision.formats import SUFFIXES
 def collect_folder(workspace: Workspace, path: Path, options: FolderOptions, fetch: FetchOptions) -> CollectSummary:
     """Ingest every image below `path`: a folder, a zip, tar or parquet file, or one image. The files stay unchanged.
 
-    Without an option for labels, those of `metadata.jsonl` and `metadata.csv` (Hugging Face), `labels.csv` and `manifest.csv`
-    and COCO files of whole images (exports of `curate export`)
-    inside the folder are used, with splits, authors and licenses.
+    Without an option for labels, those of `metadata.jsonl`, `metadata.csv` and `metadata.parquet` (Hugging Face), `labels.csv`
+    and `manifest.csv`, COCO files of whole images (exports of `curate export`) and files beside each image (webdataset) are
+    used, with splits, authors and licenses.
 
     Args:
         workspace: where images and catalog are written.
@@ -49,8 +58,7 @@ def collect_folder(workspace: Workspace, path: Path, options: FolderOptions, fet
         for part in _find_shards(path, passed_over) or [path]:
             folder = stack.enter_context(open_folder(workspace, part, passed_over, exclude))
             provenances += _list_images(workspace, folder, options, passed_over, exclude, part)
-        for pattern in exclude.unused():
-            notify(f"fototeca: --exclude {pattern} matched no file")
+        exclude.report_unused()
         return ingest_provenances(workspace, provenances, fetch, total=len(provenances), local=True, passed_over=passed_over)
 
 
@@ -70,22 +78,42 @@ def _list_images(
     workspace: Workspace, folder: OpenFolder, options: FolderOptions, passed_over: PassedOver, exclude: Exclude, source: Path
 ) -> list[Provenance]:
     """Return the provenance of the images of a folder, with labels and rights of the tables in it."""
-    records = {} if options.has_labels else _read_records(folder.path, workspace.settings)
-    if not records:
+    labels = EmbeddedLabels()
+    if not (options.category or options.label_from_folder or options.labels):
+        labels = _read_labels(folder.path, source, options, workspace.settings, exclude)
+    if not labels.records:
         return list_local_images(workspace, folder, options, passed_over, exclude, source=source)
-    notify(f"fototeca: labels come from the tables of the dataset, for {len(records)} images")
-    table = write_label_table(workspace, folder.path, records)
+    images = len({record.path for record in labels.records})
+    notify(f"fototeca: labels come from the tables of the dataset, for {count_of(images, 'image')}")
+    passed_over.merge(labels.passed_over)
+    table = write_label_table(workspace, folder.path, labels)
+    used = [folder.path / name for name in labels.files]
     try:
         with_table = replace(options, labels=table)
-        return add_rights(list_local_images(workspace, folder, with_table, passed_over, exclude, source=source), records)
+        places = list_local_images(workspace, folder, with_table, passed_over, exclude, source=source, used=used)
+        return add_rights(places, labels.records)
     finally:
         shutil.rmtree(table.parent)
 
 
-def _read_records(folder: Path, settings: Settings) -> Mapping[str, Record]:
-    """Return label, split and rights of each image from the tables, COCO files or sidecars of a dataset."""
-    return (
-        read_embedded_records(folder, settings)
-        or known_records(read_coco_labels(folder), settings)
-        or known_records(read_sidecars(folder), settings)
-    )
+def _read_labels(folder: Path, source: Path, options: FolderOptions, settings: Settings, exclude: Exclude) -> EmbeddedLabels:
+    """Return what the tables, COCO files or sidecars of a dataset say of its images, if one of their classes is a category.
+
+    A line names their classes otherwise, unless a mapping of folders is given.
+    """
+    classes = Classes(settings, read_mapping(options.mapping, settings) if options.mapping else {})
+    unknown: dict[str, None] = {}
+    readers = (read_embedded_tables, read_coco_labels, partial(read_sidecars, source=source))
+    for read in readers:
+        labels = read(folder, is_excluded=exclude)
+        known, others = labels.classes(classes)
+        if known:
+            return labels
+        if not all(name.endswith(".txt") for name in labels.files):  # captions and boxes are text files too
+            unknown = unknown or others
+    if unknown and not options.has_labels:
+        notify(
+            f"fototeca: no class in the tables of the dataset is a category ({describe_unknown(unknown)}), so its images get no"
+            " label; name each class in a file for --map"
+        )
+    return EmbeddedLabels()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fototeca.collect.catalog import Provenance
-from fototeca.collect.files.local_files import decode_file_name, local_url
+from fototeca.collect.catalog.local_urls import local_url
+from fototeca.collect.files.exclude import Exclude
+from fototeca.collect.files.local_files import decode_file_name
 from fototeca.collect.formats.video import VIDEO_SUFFIXES, VideoOptions, check_decoder, read_frames, video_id
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
@@ -17,7 +19,7 @@ from fototeca.collect.rights import Rights, state_rights
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
-from fototeca.vision.image_files import is_junk
+from fototeca.vision.image_files import IsExcluded, find_files
 
 SOURCE = "video"
 
@@ -31,7 +33,7 @@ def collect_video(workspace: Workspace, paths: Sequence[Path], options: VideoOpt
     Args:
         workspace: where images and catalog are written.
         paths: videos, and folders that are searched for videos.
-        options: interval, category and rights.
+        options: interval, category, files to exclude and rights.
         fetch: `min_side` applies.
 
     Raises:
@@ -40,8 +42,9 @@ def collect_video(workspace: Workspace, paths: Sequence[Path], options: VideoOpt
     check_decoder()
     category = options.category and workspace.settings.check_label(options.category)
     rights = state_rights(SOURCE, source_name=options.source_name, license=options.license, author=options.author)
-    passed_over = PassedOver()
-    videos = [video for path in paths for video in _list_videos(path, passed_over)]
+    passed_over, exclude = PassedOver(), Exclude(options.exclude)
+    videos = [video for path in paths for video in _list_videos(path, passed_over, exclude)]
+    exclude.report_unused()
     if not videos:
         raise FototecaError(f"{paths[0]} has no videos", f"supported file types: {' '.join(sorted(VIDEO_SUFFIXES))}")
     job = _Job(workspace, options, category, rights, passed_over)
@@ -57,25 +60,18 @@ class _Video:
     """Name relative to the folder that was given."""
 
 
-def _list_videos(path: Path, passed_over: PassedOver) -> list[_Video]:
+def _list_videos(path: Path, passed_over: PassedOver, is_excluded: IsExcluded) -> list[_Video]:
     """Return a video, or those below a folder sorted by name; other files are counted."""
     if not path.exists():
         raise FototecaError(f"{path} does not exist", "give a video or a folder of videos")
     if path.is_file():
         return [_Video(path, path.name)]
-    videos = []
-    for file in sorted(path.rglob("*")):
-        name = file.relative_to(path)
-        if file.is_dir():
-            continue
-        if is_junk(name.as_posix()):
-            passed_over.add("junk", name.as_posix())
-            continue
-        if file.suffix.lower() in VIDEO_SUFFIXES:
-            videos.append(_Video(file, name.as_posix()))
-        else:
-            passed_over.add("no-video", name.as_posix())
-    return videos
+    names = find_files(path, passed_over, _reason_against, is_excluded=is_excluded)
+    return [_Video(path / name, name) for name in names]
+
+
+def _reason_against(name: str) -> str:
+    return "" if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES else "no-video"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fototeca.core.console import notify
+from fototeca.core.counting import count_of
 from fototeca.core.errors import EXIT_SHORT, EXIT_USAGE, FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
@@ -129,7 +130,7 @@ def _print_result(result: ReviewResult, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
     else:
-        typer.echo(f"{result.decisions} decisions")
+        typer.echo(count_of(result.decisions, "decision"))
         for conflict in result.conflicts:
             in_catalog, in_app = (state.replace("\t", " ") for state in (conflict.catalog, conflict.app))
             notify(f"conflict: {conflict.image_id[:12]} is {in_catalog!r} in the catalog, {in_app!r} in the App")

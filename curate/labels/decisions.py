@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from fototeca.collect.catalog import Actor, Catalog, Decision, Edit, ImageRow, replace_surrogates, user_name
+from fototeca.core.counting import count_of
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR, Settings, Task
 from fototeca.core.tables import render_table
@@ -21,7 +22,9 @@ def check_task(images: Iterable[ImageRow], task: Task) -> None:
     several = sum(LABEL_SEPARATOR in image.label for image in images) if task == "single" else 0
     if several:
         hint = 'set task = "multi" in it again, or give each of them one label: fototeca curate label'
-        raise FototecaError(f"{several} images have several labels, but fototeca.toml has task single", hint)
+        raise FototecaError(
+            f"{count_of(several, 'image has', 'images have')} several labels, but fototeca.toml has task single", hint
+        )
 
 
 def current_person() -> Actor:

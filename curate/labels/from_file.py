@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fototeca.collect.catalog import Catalog, Decision, Edit, ImageRow, replace_surrogates
 from fototeca.core.class_mapping import read_mapping
+from fototeca.core.counting import count_of
 from fototeca.core.file_index import FileIndex, FileMatch
 from fototeca.core.label_rows import OUTCOME_TEXTS, Classes, LabelAssignment, LabelledRow, RowOutcome, assign_labels
 from fototeca.core.label_tables import check_assignment
@@ -46,19 +47,19 @@ class LabelFileResult(Result):
 
     def text(self) -> str:
         """Return the summary for the terminal: a line of counts, and a line for each other outcome with its first rows."""
-        first = f"{self.file}: {len(self.rows)} rows; {self.changed} labels changed, {self.confirmed} confirmed"
-        lines = [first + f", {self.already} images already have this label"]
+        changed = f"{count_of(self.changed, 'label')} changed, {self.confirmed} confirmed"
+        first = f"{self.file}: {count_of(len(self.rows), 'row')}; {changed}"
+        lines = [first + ", " + count_of(self.already, "image already has this label", "images already have this label")]
         if self.still_rejected:
             ids = ", ".join(image_id[:12] for image_id in self.still_rejected[:_LISTED])
-            lines.append(
-                f"  {len(self.still_rejected)} rejected images stay rejected ({ids}); fototeca curate label ID --restore"
-            )
+            stay = count_of(len(self.still_rejected), "rejected image stays rejected", "rejected images stay rejected")
+            lines.append(f"  {stay} ({ids}); fototeca curate label ID --restore")
         for outcome, meaning in OUTCOME_TEXTS.items():
             rows = [row for row in self.rows if row.outcome == outcome]
             if rows:
                 listed = "; ".join(row.text() for row in rows[:_LISTED])
                 more = f"; and {len(rows) - _LISTED} more" if len(rows) > _LISTED else ""
-                lines.append(f"  {len(rows)} rows {meaning.replace('file', 'image')}: {listed}{more}")
+                lines.append(f"  {count_of(len(rows), 'row')} that {meaning.replace('file', 'image')}: {listed}{more}")
         return "\n".join(lines)
 
     def count(self, outcome: RowOutcome) -> int:

@@ -6,13 +6,13 @@ A word is read in any case, with spaces around it and with or without accents: `
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from fototeca.collect.catalog import ReviewState
+from fototeca.core.class_mapping import match_category
 from fototeca.core.settings import LABEL_SEPARATOR, Settings, to_nfc
 from fototeca.curate.labels.categories import split_label
 from fototeca.curate.labels.review_state import DEFAULT_REASON
@@ -81,23 +81,14 @@ def parse_word(text: str) -> Word | None:
 
 
 def find_category(text: str, settings: Settings) -> str:
-    """Return the category that `text` names, whatever its case, accents, spaces and plural; "" for none or several."""
+    """Return the category that `text` names, whatever its case, accents, separators and plural; "" for none or several.
+
+    A leading number counts, unlike in names of folders: a person's label must not become another category.
+    """
     name = to_nfc(text.strip())
     if name in settings.names:
         return name
-    spelling = _spelling(name)
-    same = [category for category in settings.names if spelling and _spelling(category) == spelling]
-    return same[0] if len(same) == 1 else ""
-
-
-def _spelling(text: str) -> str:
-    """Return a name without case, accents of Latin, Greek and Cyrillic letters, separators and plural s.
-
-    Digits and other signs stay, since a person's label must not become another category: `2 euro` is not `1 euro`.
-    """
-    letters = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text.casefold()))
-    words = re.sub(r"[\s_.-]+", " ", letters).split()
-    return " ".join(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words)
+    return match_category(name, settings, has_number=False)
 
 
 def resolve_label(label: str, settings: Settings) -> str:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from fototeca.collect.catalog import Catalog
 from fototeca.core.console import notify
+from fototeca.core.counting import count_of
 from fototeca.core.errors import FototecaError
 from fototeca.core.results import Result
 from fototeca.core.web import check_port
@@ -146,12 +147,16 @@ def run_review(workspace: Workspace, *, port: int, browser: bool) -> ReviewResul
     notify("starting FiftyOne")
     pushed = push_review(workspace)
     if pushed.pending:
-        notify(f"{pushed.pending} edits are not applied yet and stay as they are")
+        notify(
+            count_of(
+                pushed.pending, "edit is not applied yet and stays as it is", "edits are not applied yet and stay as they are"
+            )
+        )
     with connect_fiftyone() as fo:
         notify("starting the App")
         page = f"/datasets/{quote(pushed.dataset)}"
         with serve_app(fo, workspace, port) as server, announce_review(workspace, server, fo.config.database_uri, page):
-            server.announce(f"{pushed.samples} images; press Ctrl-C here to finish and apply the edits", page)
+            server.announce(f"{count_of(pushed.samples, 'image')}; press Ctrl-C here to finish and apply the edits", page)
             if browser:
                 server.open_browser(workspace.data, page)
             server.wait()

@@ -10,6 +10,7 @@ import numpy as np
 
 from fototeca.collect.catalog import Catalog, ImageRow
 from fototeca.core.console import notify
+from fototeca.core.counting import count_of
 from fototeca.core.workspace import Workspace
 from fototeca.curate.label_issues.backbone import PREFERRED
 from fototeca.curate.manifest import Manifest
@@ -93,7 +94,7 @@ def report_scenes(workspace: Workspace, catalog: Catalog, manifest: Manifest, *,
 def _report_grouped_scenes(workspace: Workspace, catalog: Catalog, scenes: Scenes, snapshot: CatalogSnapshot) -> None:
     """Report the scenes that share a split, and by how much an accuracy without them would be flattered."""
     count = len(set(scenes.scene_of.values()))
-    notify(f"{len(scenes.scene_of)} images in {count} scenes; a scene shares a split")
+    notify(f"{count_of(len(scenes.scene_of), 'image')} in {count_of(count, 'scene')}; a scene shares a split")
     if scenes.oversized:
         notify(
             f"fixed camera or one template: {scenes.oversized} images look like one scene, which was divided so that it can be"
@@ -119,6 +120,6 @@ def _warn_of_crossing_scenes(catalog: Catalog, manifest: Manifest) -> None:
     if crossing:
         images = sum(sizes[scene] for scene in crossing)
         notify(
-            f"warning: {len(crossing)} scenes (bursts, alike photographs) with {images} images cross splits, which flatters"
+            f"warning: scenes (bursts, alike photographs) in several splits: {len(crossing)} with {images} images, which flatters"
             " validation and test; to keep scenes together: fototeca curate freeze --group-by scene"
         )

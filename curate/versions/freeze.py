@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from fototeca.collect.catalog import AFTER_LAST_VERSION, Catalog, ImageRow, replace_surrogates
 from fototeca.core.console import notify
+from fototeca.core.counting import count_of
 from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
@@ -134,13 +135,13 @@ def freeze_version(
     _warn(result)
     if lost := _count_groups_without_copy([item.image for item in items]):
         notify(
-            f"warning: {lost} duplicate groups have no accepted image, because the copy was rejected as {BAD_COPY} and the others"
-            " are set aside; run: fototeca curate dedup, and freeze again"
+            f"warning: {count_of(lost, 'duplicate group has', 'duplicate groups have')} no accepted image, because the copy was"
+            f" rejected as {BAD_COPY} and the others are set aside; run: fototeca curate dedup, and freeze again"
         )
     if conflicts := sum(item.image.status == "accepted" and not {CONFLICT, DISAGREED}.isdisjoint(item.queues) for item in items):
         notify(
-            f"warning: {conflicts} images have conflicting labels from sources or reviewers;"
-            " resolve them: fototeca curate review, and freeze again"
+            f"warning: {count_of(conflicts, 'image has', 'images have')} conflicting labels from sources or reviewers;"
+            " to resolve them: fototeca curate review, and freeze again"
         )
     if note and not result.new:
         notify(f"the note was not stored: {result.manifest.version} is unchanged")
@@ -231,7 +232,7 @@ def freeze_table(result: FreezeResult) -> str:
     manifest = result.manifest
     counts = manifest.label_counts() | {"all": manifest.split_counts()}
     width = max(len(name) for name in counts)
-    lines = [f"{manifest.version}: {len(manifest.rows)} images  {manifest.path}"]
+    lines = [f"{manifest.version}: {count_of(len(manifest.rows), 'image')}  {manifest.path}"]
     lines.append(f"{'':{width}}" + "".join(f"{name:>8}" for name in SPLITS))
     lines += [f"{label:{width}}" + "".join(f"{row[name]:8}" for name in SPLITS) for label, row in counts.items()]
     lines += [
@@ -239,7 +240,7 @@ def freeze_table(result: FreezeResult) -> str:
     ]
     reasons = {row["label"]: row["reason"] for row in manifest.uneven}
     lines += [f"uneven: {label}: {reason}" for label, reason in reasons.items()]
-    lines += [f"left out: {label}: {count} images" for label, count in result.left_out.items()]
+    lines += [f"left out: {label}: {count_of(count, 'image')}" for label, count in result.left_out.items()]
     return "\n".join([*lines, *(source_split_lines(manifest, result.file_names) if result.new else ())])
 
 
@@ -272,11 +273,14 @@ def _count_groups_without_copy(images: Sequence[ImageRow]) -> int:
 def _warn(result: FreezeResult) -> None:
     """Report on stderr what a person should know before training."""
     if result.unlabeled:
-        notify(f"{result.unlabeled} accepted images have no label and are left out; run: fototeca curate review")
+        notify(
+            count_of(result.unlabeled, "accepted image has no label and is", "accepted images have no label and are")
+            + " left out; run: fototeca curate review"
+        )
     if result.unreviewed_negatives:
         notify(
-            f"{result.unreviewed_negatives} images without a label count as negatives of all categories and are not reviewed;"
-            " run: fototeca curate review"
+            count_of(result.unreviewed_negatives, "image without a label counts", "images without a label count")
+            + " as negative of all categories, unreviewed; run: fototeca curate review"
         )
     if not result.new:
         notify(f"nothing has changed since {result.manifest.version}: no new version was made")
@@ -284,6 +288,6 @@ def _warn(result: FreezeResult) -> None:
         notify("warning: no search for near-duplicates has run, so copies may cross splits; run: fototeca curate dedup")
     elif late := result.manifest.unsearched:
         notify(
-            f"warning: {late} images were not in the last search for near-duplicates, so copies of them may cross splits;"
-            " run: fototeca curate dedup, and freeze again"
+            f"warning: {count_of(late, 'image was', 'images were')} not in the last search for near-duplicates, so copies may"
+            " cross splits; run: fototeca curate dedup, and freeze again"
         )

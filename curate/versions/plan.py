@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fototeca.collect.catalog import ImageRow
+from fototeca.core.counting import count_of
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.curate.manifest import Manifest, ManifestRow, SplitName
@@ -156,9 +157,10 @@ def check_group_counts(groups: Sequence[SplitGroup], names: Sequence[str], unlab
             num_groups[label] += 1
             num_images[label] += count
     if few := [name for name in names if num_groups[name] < MIN_GROUPS]:
-        label_hint = f", label the {unlabeled} images that have no label" if unlabeled else ""
+        label_hint = f", label the {count_of(unlabeled, 'image')} without label" if unlabeled else ""
         counts = ", ".join(
-            f"{name} has {num_images[name]}" + f" in {num_groups[name]} groups" * (num_images[name] > 0) for name in few
+            f"{name} has {num_images[name]}" + f" in {count_of(num_groups[name], 'group')}" * (num_images[name] > 0)
+            for name in few
         )
         options = "".join(f" --leave-out {shlex.quote(name)}" for name in (*left_out, *few))
         without = f"freeze without it: fototeca curate freeze{options}" if len(few) < len(names) else "remove the category"

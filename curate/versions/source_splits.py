@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from fototeca.collect.catalog import ImageRow
+from fototeca.core.counting import count_of
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.curate.manifest import SPLITS, Manifest, SplitName, encode_splits
 from fototeca.curate.versions.splits import merge_splits
@@ -135,7 +136,7 @@ def source_split_lines(manifest: Manifest, file_names: Mapping[str, str]) -> lis
         lines.append(f"splits of the sources kept: {counts} images")
         moved = sum(split not in ("-", own) for split, own in zip(given, used, strict=True))
         if moved:
-            lines.append(f"{moved} images are in another split than their source gives: {_NOT_KEPT}")
+            lines.append(count_of(moved, "image is", "images are") + f" in another split than the source gives: {_NOT_KEPT}")
     for split in SPLITS[1:]:
         if labels := [label for label, missing in manifest.missing_splits.items() if split in missing]:
             listed = ", ".join(labels[:_MAX_LISTED]) + (f" and {len(labels) - _MAX_LISTED} more" * (len(labels) > _MAX_LISTED))
@@ -155,4 +156,5 @@ def _describe_leaks(leaks: Sequence[Mapping[str, Any]], frozen: bool, file_names
         listed.append(f"{names}{' = …' if len(ids) > 2 else ''} ({'+'.join(leak['splits'])} -> {leak['split']})")
     more = f" and {len(leaks) - _MAX_LISTED} more" * (len(leaks) > _MAX_LISTED)
     rule = "images of it are frozen, so the frozen split stays" if frozen else "test wins over val over train"
-    return f"leaks: {len(leaks)} groups are in several splits of their source ({rule}): {', '.join(listed)}{more}"
+    groups = count_of(len(leaks), "group is", "groups are")
+    return f"leaks: {groups} in several splits of the source ({rule}): {', '.join(listed)}{more}"

@@ -46,6 +46,24 @@ def test_spelling_of_two_categories_names_neither() -> None:
     assert match_category("cat", settings_of("cat", "dog", dog=("cat",))) == "cat"
 
 
+@pytest.mark.parametrize(
+    ("name", "categories", "category"),
+    [
+        ("1 euro", ("2 euro",), ""),
+        ("1_euro", ("1 euro", "2 euro"), "1 euro"),
+        ("01_euros", ("euro",), "euro"),
+        ("C#", ("C++",), ""),
+        ("c++", ("C", "C++"), "C++"),
+        ("\u0915\u0940", ("\u0915\u093f",), ""),
+        ("Black & White", ("black-white",), ""),
+        ("cat (domestic)", ("cat-domestic",), "cat-domestic"),
+    ],
+)
+def test_numbers_and_signs_distinguish_names(name: str, categories: tuple[str, ...], category: str) -> None:
+    """Names that differ in a number, a sign or a vowel mark are other names; a leading number may be left out."""
+    assert match_category(name, settings_of(*categories)) == category
+
+
 @given(st.text(max_size=12))
 def test_any_text_matches_itself(name: str) -> None:
     """A category is found by its own name, whatever its letters."""

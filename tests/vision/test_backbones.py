@@ -21,7 +21,6 @@ from fototeca.core.workspace import Workspace
 from fototeca.vision import pixels
 from fototeca.vision.backbones import (
     Backbone,
-    Preprocessing,
     build_model,
     classifier_of,
     default_preprocessing,
@@ -34,6 +33,7 @@ from fototeca.vision.features import extract_features, features_folder
 from fototeca.vision.memory import forward
 from fototeca.vision.nets import CBAM, SpatialAttention
 from fototeca.vision.pixels import CHUNK, PixelCache, square
+from fototeca.vision.preprocessing import Preprocessing
 from fototeca.vision.store import RowStore
 from fototeca.vision.weights import cached_path, file_sha256, weight_members
 

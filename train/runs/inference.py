@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fototeca.train.heads.tree_arrays import BoostedTrees
-    from fototeca.vision.backbones import Preprocessing
+    from fototeca.vision.preprocessing import Preprocessing
 
 BATCH_SIZE = 32
 """Images in one forward pass."""

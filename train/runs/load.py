@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def load_model(workspace: Workspace, run: Run) -> LoadedModel:
     """Return the run's model. FototecaError if the run is not finished, or its file or a member of an ensemble is missing."""
     from fototeca.train.heads.tree_arrays import BoostedTrees
-    from fototeca.vision.backbones import Preprocessing, build_model
+    from fototeca.vision.backbones import build_model
+    from fototeca.vision.loading import load_own
+    from fototeca.vision.preprocessing import Preprocessing
 
     if not run.done:
         raise FototecaError(f"run {run.id} is not finished", "run its train command again to resume")
@@ -30,7 +32,7 @@ def load_model(workspace: Workspace, run: Run) -> LoadedModel:
     network = build_model(run.model_name, 1 if run.config["head"] == "boosting" else len(run.categories))[0]
     state = read_tensors(run)
     try:
-        network.load_state_dict({key: value for key, value in state.items() if not key.startswith("boosting.")})
+        load_own(network, {key: value for key, value in state.items() if not key.startswith("boosting.")})
     except RuntimeError:
         raise damaged_file(run.folder / "model.safetensors") from None
     arrays = {key: value.numpy() for key, value in state.items() if key.startswith("boosting.")}

@@ -18,7 +18,7 @@ from fototeca.core.files import write_bytes
 from fototeca.core.workspace import Workspace
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs.registry import Run, read_run
-from fototeca.vision.backbones import Preprocessing
+from fototeca.vision.preprocessing import Preprocessing
 from fototeca.vision.weights import weight_members
 
 

@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import atomic_write
+from fototeca.vision.loading import load_own
 
 Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
@@ -69,7 +70,7 @@ def load_checkpoint(
         return Progress()
     try:
         state = torch.load(path, map_location=fabric.device, weights_only=True)
-        module.load_state_dict(state["module"])
+        load_own(module, state["module"])
         optimizer.load_state_dict(state["optimizer"])
         if average is not None:
             average.load_state_dict(state["average"])

@@ -21,9 +21,9 @@ from fototeca.core.settings import Task
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, ManifestRow, image_path
 from fototeca.train.config import Augment, Balance, TrainConfig
-from fototeca.vision.backbones import Preprocessing
 from fototeca.vision.features import FeatureView
 from fototeca.vision.pixels import PixelCache
+from fototeca.vision.preprocessing import Preprocessing
 from fototeca.vision.threads import single_thread
 
 MAX_NAMED_FILES = 3

@@ -57,19 +57,26 @@ def _has_bf16(device: torch.device) -> bool:
     return is_other or torch.cpu._is_avx512_bf16_supported()
 
 
-def check_forward(module: nn.Module, config: TrainConfig, side: int, num_images: int, processes: int) -> None:
-    """Run the module, in its current mode, on blank images of `side` px. FototecaError if it rejects their size or number."""
+def check_forward(
+    module: nn.Module, config: TrainConfig, side: int, num_images: int, processes: int, image_size: int | None = None
+) -> None:
+    """Run the module, in its current mode, on blank images of `side` px. FototecaError if it rejects their size or number.
+
+    `image_size`: size of the run, where `side` is that of its training crops.
+    """
     error = _forward_error(module, side, num_images)
     if not error:
         return
+    size = side if image_size is None else image_size
+    crops = "" if size == side else f" (it is trained on crops of {side} px of them)"
     if num_images == 1 and not _forward_error(module, side, 2):
         raise FototecaError(
-            f"{config.model} cannot be trained on one image of {side} px at a time: {error}",
+            f"{config.model} cannot be trained on one image of {size} px{crops} at a time: {error}",
             f"use --batch-size {2 * processes} or more, or a larger --image-size",
         )
     default = default_preprocessing(config.model).crop
     hint = f"choose another --image-size; its default is {default}"
-    raise FototecaError(f"{config.model} does not accept images of {side} px: {error}", hint)
+    raise FototecaError(f"{config.model} does not accept images of {size} px{crops}: {error}", hint)
 
 
 def _forward_error(module: nn.Module, side: int, num_images: int) -> str:
@@ -84,18 +91,22 @@ def _forward_error(module: nn.Module, side: int, num_images: int) -> str:
 
 
 def out_of_memory_error(
-    fabric: Fabric, module: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, side: int
+    fabric: Fabric, module: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, image_size: int
 ) -> FototecaError:
-    """Return the error that suggests the largest halving of the batch with which a forward and backward pass fits in memory."""
-    batch = config.batch_size
+    """Return the error that suggests the largest halving of the batch with which a forward and backward pass fits in memory.
+
+    `image_size`: size of the run, which the error names; passes are made on crops of the size that it trains on.
+    """
+    batch, side = config.batch_size, config.train_crop_size(image_size)
     for size in sorted({max(2, batch >> halvings) for halvings in range(1, batch.bit_length())} - {batch}, reverse=True):
         if _fits(fabric, module, optimizer, config, -(-size // fabric.world_size), side):
             same = "" if batch % size else " and gives the same steps"
             hint = f"--batch-size {size} --accumulate {config.accumulate * -(-batch // size)} fits{same}"
-            return FototecaError(f"out of memory with {batch} images of {side} px at once", hint)
+            return FototecaError(f"out of memory with {batch} images of {image_size} px at once", hint)
     minimum = "two images" if batch > 1 else "one image"
     return FototecaError(
-        f"out of memory even with a batch of {minimum} at {side} px", "use a smaller --model or --image-size, or --device cpu"
+        f"out of memory even with a batch of {minimum} at {image_size} px",
+        "use a smaller --model or --image-size, or --device cpu",
     )
 
 

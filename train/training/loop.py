@@ -24,8 +24,9 @@ from fototeca.train.training.losses import compute_loss, evaluate, num_correct
 from fototeca.train.training.metrics_log import EPOCH_COLUMNS, STEP_COLUMNS, MetricsLog
 from fototeca.train.training.optim import make_optimizer, make_schedule, set_lr, train_mode
 from fototeca.train.training.predict import predict_distributed
-from fototeca.vision.backbones import Preprocessing
+from fototeca.vision.loading import load_own
 from fototeca.vision.memory import is_out_of_memory, keep_freed_memory
+from fototeca.vision.preprocessing import Preprocessing
 
 EpochCallback = Callable[[int, float], None]
 """Called after each epoch with its number and the best validation accuracy so far."""
@@ -103,7 +104,7 @@ class TrainingLoop:
                 if self.callback:
                     self.callback(self.progress.epoch, self.progress.best_accuracy)
         if self.progress.best:
-            self.plain.load_state_dict(self.progress.best)
+            load_own(self.plain, self.progress.best)
         return self.progress
 
     def _log(self, name: str, columns: tuple[str, ...], keep: int) -> MetricsLog:
@@ -147,8 +148,8 @@ class TrainingLoop:
                 if not is_out_of_memory(error):
                     raise
             if result is None:  # outside of the except block, where the traceback would still hold the step's memory
-                side = self.config.train_crop_size(self.data.preprocessing.crop)
-                raise out_of_memory_error(self.fabric, self.plain, self.optimizer, self.config, side)
+                size = self.data.preprocessing.crop
+                raise out_of_memory_error(self.fabric, self.plain, self.optimizer, self.config, size)
             self.progress.step += 1
             yield result
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from xml.etree import ElementTree as ET
+from xml.etree.ElementTree import ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.label_rows import LabelRow
@@ -12,11 +15,12 @@ from fototeca.core.label_rows import LabelRow
 
 def read_cvat(text: str, file: Path) -> list[LabelRow]:
     """Return one row for each image; lines are their numbers. FototecaError for other XML, and if images have only shapes."""
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:  # entities may expand without end
-        raise FototecaError(f"{file} declares XML entities", "give annotations.xml as CVAT for images 1.1 exports it")
     try:
-        root = ET.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))  # decoded already
-    except (ET.ParseError, ValueError) as error:
+        root = fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text), forbid_dtd=True)  # decoded already
+    except DefusedXmlException:  # entities may expand without end
+        hint = "give annotations.xml as CVAT for images 1.1 exports it"
+        raise FototecaError(f"{file} declares XML entities", hint) from None
+    except (ParseError, ValueError, RecursionError) as error:
         raise FototecaError(f"{file} is no valid XML: {error}", "export it again") from None
     images = root.findall("image")
     if root.tag != "annotations" or not images:

@@ -11,8 +11,9 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.file_index import FileMatch
 from fototeca.core.label_rows import Classes, LabelRow
 from fototeca.core.label_tables import table_rows
-from fototeca.core.text_tables import Table, decode_text, read_limited, read_table, records_table
-from fototeca.curate.labels.readers import coco, cvat, fiftyone, huggingface, label_studio
+from fototeca.core.text_tables import Table, decode_text, is_parquet, read_limited, read_table, records_table
+from fototeca.curate.labels.readers import coco, cvat, fiftyone, label_studio
+from fototeca.curate.labels.readers.packed import open_label_file
 
 _TASK_COLUMNS = {"annotation_id", "annotator", "lead_time"}
 """Columns of Label Studio's JSON-MIN and CSV exports."""
@@ -21,12 +22,18 @@ _TASK_COLUMNS = {"annotation_id", "annotator", "lead_time"}
 def read_rows(file: Path, find: Callable[[str], FileMatch], classes: Classes, columns: str) -> list[LabelRow]:
     """Return the rows of a label file: a table, or an export of Label Studio, CVAT, COCO, Hugging Face or FiftyOne.
 
-    FototecaError if the file cannot be read or is of another format.
+    Of a zip file or folder, as annotation programs download them, the one label file inside counts.
+
+    FototecaError if the file cannot be read or is of another format, or a zip file or folder has no label file or several.
     """
-    data = read_limited(file)
-    if data.startswith(b"PAR1"):
-        return table_rows(huggingface.read_parquet(file), find, classes, columns=columns)
-    text = decode_text(data, file)
+    with open_label_file(file) as inner:
+        return _read_file(inner, find, classes, columns)
+
+
+def _read_file(file: Path, find: Callable[[str], FileMatch], classes: Classes, columns: str) -> list[LabelRow]:
+    if is_parquet(file):
+        return table_rows(read_table(file), find, classes, columns=columns)
+    text = decode_text(read_limited(file), file)
     if text.lstrip().startswith("<"):
         return cvat.read_cvat(text, file)
     document = _parse(text)

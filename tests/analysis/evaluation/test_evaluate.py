@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassCalibrationError
 
 from fototeca.analysis.cli_tables import evaluation_table
 from fototeca.analysis.evaluation import tta
-from fototeca.analysis.evaluation.bootstrap import bootstrap_macro, draw_resamples
+from fototeca.analysis.evaluation.bootstrap import bootstrap_macro_f1, draw_resamples
 from fototeca.analysis.evaluation.calibration import fit_temperature
 from fototeca.analysis.evaluation.compare import compare_predictions
 from fototeca.analysis.evaluation.evaluate import compute_metrics
@@ -67,8 +67,8 @@ def test_single_label_metrics_equal_scikit_learn() -> None:
         assert [facts["per_class"][category][name] for category in NAMES] == pytest.approx(values)
     means = reference.precision_recall_fscore_support(labels, said, average="macro")
     assert [facts[f"macro_{name}"] for name in ("precision", "recall", "f1")] == pytest.approx(means[:3])
-    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
-        low, high = facts["bootstrap"][name]
+    for name in ("balanced_accuracy", "macro_f1"):
+        low, high = facts["intervals"][name]
         assert low < facts[name] < high
 
 
@@ -92,7 +92,7 @@ def test_multi_label_metrics_equal_scikit_learn() -> None:
     hit, bins = true.ravel(), np.minimum((sure * 15).astype(int), 14)
     expected = sum(abs(hit[bins == b].mean() - sure[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
     assert facts["calibration"]["ece"] == pytest.approx(expected)
-    assert "balanced_accuracy" not in facts and "balanced_accuracy" not in facts["bootstrap"]
+    assert "balanced_accuracy" not in facts and "balanced_accuracy" not in facts["intervals"]
     assert "balanced accuracy" not in table and "macro F1" in table
 
 
@@ -133,13 +133,12 @@ def test_resamples_keep_duplicate_groups_together() -> None:
     assert (draws[:, 0] != draws[:, 2]).any()
     true, probabilities = single(n=30)
     said = np.eye(3, dtype=bool)[probabilities.argmax(axis=1)]
-    once = bootstrap_macro(true, said, group_index([f"{k:02}" for k in range(30)]))
+    once = bootstrap_macro_f1(true, said, group_index([f"{k:02}" for k in range(30)]))
     copies = [np.repeat(side, 3, axis=0) for side in (true, said)]
-    together = bootstrap_macro(*copies, group_index([f"{k // 3:02}" for k in range(90)]))
-    apart = bootstrap_macro(*copies, group_index([""] * 90))
-    for name, ends in once.items():
-        assert together[name] == pytest.approx(ends)
-        assert apart[name][1] - apart[name][0] < 0.8 * (ends[1] - ends[0])
+    together = bootstrap_macro_f1(*copies, group_index([f"{k // 3:02}" for k in range(90)]))
+    apart = bootstrap_macro_f1(*copies, group_index([""] * 90))
+    assert together == pytest.approx(once)
+    assert apart[1] - apart[0] < 0.8 * (once[1] - once[0])
 
 
 def test_compare_aligns_images() -> None:
@@ -155,15 +154,43 @@ def test_compare_aligns_images() -> None:
 
 
 def test_ties_are_decided_after_holm_correction() -> None:
-    """Six errors more give p = 0.03 in one test, which is not significant among three."""
+    """Six errors more give p = 0.03 in one test, which is not significant among two; only pairs with the best are tested."""
     true, _ = single()
     runs = []
     for name, wrong in (("a", 0), ("b", 0), ("c", 6)):
         said = np.where(np.arange(len(true))[:, None] < wrong, np.roll(true, 1, axis=1), true)
         runs.append(made(name, true, np.where(said, 0.8, 0.1)))
     found = compare_predictions(runs)
-    assert [pair.p for pair in found.pairs] == pytest.approx([1, 2 / 2**6, 2 / 2**6])
+    assert [(pair.a, pair.b, pair.p) for pair in found.pairs] == [("a", "b", 1), ("a", "c", pytest.approx(2 / 2**6))]
     assert found.tied_with_best == ("a", "b", "c")
+
+
+def test_more_runs_do_not_hide_a_clearly_worse_one() -> None:
+    """Among eight runs, one that loses 14 images and wins 2 (p = 0.004) is worse than the best."""
+    true, _ = single(n=90)
+    wrong = {"best": [0, 1], "worse": range(2, 16)} | {f"equal{k}": [0, 1, 20 + k] for k in range(6)}
+    runs = []
+    for name, images in wrong.items():
+        said = np.where(np.isin(np.arange(90), list(images))[:, None], np.roll(true, 1, axis=1), true)
+        runs.append(made(name, true, np.where(said, 0.8, 0.1)))
+    found = compare_predictions(runs)
+    assert len(found.pairs) == 7 and found.pairs[-1].p == pytest.approx(0.0042, abs=1e-4)
+    assert set(wrong) - set(found.tied_with_best) == {"worse"}
+
+
+@pytest.mark.parametrize("groups", [["", "", "", ""], ["g", "g", "h", "h"]])
+def test_intervals_of_four_right_images_are_wide(groups: list[str]) -> None:
+    """Perfect predictions of few images: no interval collapses to 100%, single-label, multi-label and of a difference."""
+    true = np.eye(3, dtype=bool)[[0, 1, 0, 1]]
+    results = made("r", true, np.where(true, 0.9, 0.1))
+    results = replace(results, rows=tuple(replace(row, group=name) for row, name in zip(results.rows, groups, strict=True)))
+    for evaluation in (compute_metrics(results, None), compute_metrics(replace(results, multi=True), None)):
+        assert len(evaluation.intervals) >= 2
+        for low, high in (evaluation.accuracy_interval, *evaluation.intervals.values()):
+            assert low < 0.8 and high == 1
+    other = replace(results, run=replace(results.run, id="s"))
+    low, high = compare_predictions([results, other]).pairs[0].interval
+    assert low < -0.2 and high > 0.2
 
 
 def test_tta_batches_are_bounded_in_pixels(monkeypatch: pytest.MonkeyPatch) -> None:

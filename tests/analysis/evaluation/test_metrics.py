@@ -45,7 +45,14 @@ from fototeca.analysis.evaluation.metrics import (
     row_fractions,
     top_k_accuracy,
 )
-from fototeca.vision.intervals import accuracy_interval, design_effect, group_index, wilson_interval
+from fototeca.vision.intervals import (
+    accuracy_interval,
+    combine_intervals,
+    design_effect,
+    group_index,
+    paired_interval,
+    wilson_interval,
+)
 
 NAMES = ("a", "b", "c", "d")
 
@@ -211,6 +218,24 @@ def test_mcnemar_holm_and_paired_difference() -> None:
     difference = paired_difference(a, b, group_index([""] * 80))
     assert difference.interval[0] < difference.difference == pytest.approx(a.mean() - b.mean())
     assert difference.difference < difference.interval[1]
+    thrice = paired_difference(*(np.repeat(side, 3) for side in (a, b, alone)))
+    assert thrice.interval == pytest.approx(difference.interval, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("counts", "interval"),
+    [((36, 12, 2, 0), (0.0569, 0.3404)), ((50, 0, 0, 0), (-0.0713, 0.0713))],
+)
+def test_paired_interval_equals_published_values(counts: tuple[int, int, int, int], interval: tuple[float, float]) -> None:
+    """Newcombe (1998), method 10; counts are both right, only the first, only the second, neither."""
+    a, b = np.repeat([True, True, False, False], counts), np.repeat([True, False, True, False], counts)
+    assert paired_interval(a, b, group_index([""] * sum(counts))) == pytest.approx(interval, abs=1e-3)
+
+
+def test_combined_interval_of_a_difference_is_newcombes() -> None:
+    """Newcombe (1998), method 10 for independent proportions: 56/70 minus 48/80 is 0.0524 to 0.3339."""
+    ends = wilson_interval(56, 70), wilson_interval(48, 80)
+    assert combine_intervals([1, -1], [0.8, 0.6], ends) == pytest.approx((0.0524, 0.3339), abs=1e-4)
 
 
 def test_average_precision_intervals_resample_whole_groups() -> None:

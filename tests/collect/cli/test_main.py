@@ -130,7 +130,7 @@ def test_excluded_files_are_counted(small: Workspace, run: Run, tmp_path: Path, 
             small, "collect", "folder", path, "--category", "fox", "--exclude", "dog/", "--exclude", "*.mp4", "--exclude", "*.gif"
         )
         captured = capsys.readouterr()
-        assert captured.out.startswith("1 candidates")
+        assert captured.out.startswith("1 candidate")
         assert "\n  passed over: 2 excluded: dog/a.jpg, fox/b.mp4\n" in captured.out
         assert "fototeca: --exclude *.gif matched no file\n" in captured.err
 
@@ -205,7 +205,7 @@ def test_retry_reasons_on_the_command_line(
         gone.clear()
         gone.append(False)
         assert run(small, "collect", "retry", "--reason", "timeout,404", "--allow-loopback") == 3
-        assert "1 candidates, 0 already known, 1 accepted" in capsys.readouterr().out
+        assert "1 candidate, 0 already known, 1 accepted" in capsys.readouterr().out
 
 
 def test_search_prints_shortfall_and_dry_run_fetches_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from fototeca.collect.catalog import Catalog
 from fototeca.collect.formats.video import VideoOptions, read_frames
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.video import collect_video
-from fototeca.core.errors import FototecaError
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import create_workspace
 
@@ -73,6 +74,39 @@ def test_a_folder_without_videos_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "v" / "a.txt").write_text("x")
     with pytest.raises(FototecaError, match="no videos"):
         collect_video(create_workspace(tmp_path / "w", ["beach"]), [tmp_path / "v"], VideoOptions(1), FetchOptions())
+
+
+def test_a_folder_of_videos_accounts_for_every_file(tmp_path: Path) -> None:
+    """Links to folders are followed once; junk, other files and excluded ones are counted by reason."""
+    folder = tmp_path / "v"
+    (folder / "day").mkdir(parents=True)
+    write_video(folder / "day" / "a.mp4", 1)
+    write_video(folder / "day" / "b.mp4", 1)
+    (tmp_path / "elsewhere").mkdir()
+    write_video(tmp_path / "elsewhere" / "c.MP4", 1.5)
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (folder / "day" / "loop").symlink_to(folder)
+    (folder / "broken.mp4").symlink_to(tmp_path / "gone.mp4")
+    for name in ("._a.mp4", "notes.txt", "empty.mp4"):
+        (folder / name).write_text("" if "empty" in name else "x")
+    work = create_workspace(tmp_path / "w", ["beach"])
+    options = VideoOptions(10, "beach", exclude=("b.mp4",))
+    summary = collect_video(work, [folder], options, FetchOptions(min_side=8))
+    assert summary.candidates == 2
+    assert {row.reason: row.names for row in summary.passed_over if row.reason != "short-video"} == {
+        "excluded": ("day/b.mp4",), "linked-again": ("day/loop",), "broken-link": ("broken.mp4",), "junk": ("._a.mp4",),
+        "no-video": ("notes.txt",), "empty": ("empty.mp4",),
+    }  # fmt: skip
+
+
+def test_the_missing_decoder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the extra, before anything is written."""
+    monkeypatch.setitem(sys.modules, "av", None)
+    work = create_workspace(tmp_path / "w", ["beach"])
+    with pytest.raises(FototecaError, match="videos need the package av") as error:
+        collect_video(work, [tmp_path], VideoOptions(1), FetchOptions())
+    assert error.value.hint == "run: pip install 'fototeca[video]'" and error.value.exit_code == EXIT_OUTSIDE
+    assert not work.catalog.exists()
 
 
 def test_rotation_of_the_file_is_applied(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_repeated_archive_is_validated_again(workspace: Workspace, tmp_path: Pat
     assert collect_folder(workspace, tmp_path / "a.zip", FolderOptions("fox"), strict).accepted == 0
     with pytest.raises(FototecaError, match="can be retried"):
         retry_candidates(workspace, ["too-small"], mild)
-    assert "1 candidates are files that no longer exist" in capsys.readouterr().err
+    assert "1 candidate is a file that no longer exists" in capsys.readouterr().err
     assert workspace_status(workspace).total.rejected == {"too-small": 1}
     assert collect_folder(workspace, tmp_path / "a.zip", FolderOptions("fox"), mild).accepted == 1
     assert collect_folder(workspace, tmp_path / "a.zip", FolderOptions("fox"), mild).already_known == 1
@@ -322,7 +322,7 @@ def test_labels_that_come_again_corrected_are_listed_and_not_applied(tmp_path: P
     (tmp_path / "corrected.csv").write_text("path,label\n0.jpg,dog\n1.jpg,fox\n")
     options = FolderOptions(labels=tmp_path / "corrected.csv")
     text = collect_folder(workspace, photos, options, LOCAL).text()
-    assert "1 images have another label than given, and keep theirs: 0.jpg is fox, given as dog" in text
+    assert "1 image has another label than given, and keeps it: 0.jpg is fox, given as dog" in text
     table = workspace.data / "different-labels.csv"
     assert f"fototeca curate label --from-file {table}" in text
     with Catalog.open(workspace) as catalog:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -91,6 +93,42 @@ def test_each_format_corrects_labels_once(
     assert "2 images already have this label" in again.text()
 
 
+@pytest.mark.parametrize("door", ["zip", "folder"])
+def test_label_file_in_a_zip_file_or_folder(workspace: Workspace, add_images: AddImages, tmp_path: Path, door: str) -> None:
+    """Programs for annotation give a zip file, with images or notes beside the labels; of several tables none is guessed."""
+    ids = add_images(workspace, ["cat", "dog"])
+    folder = tmp_path / "export"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "0.png").write_bytes(b"x")
+    (folder / "README.txt").write_text("notes")
+    (folder / "annotations.xml").write_text(cvat(["0.png"]))
+
+    def packed() -> Path:
+        if door == "folder":
+            return folder
+        return Path(shutil.make_archive(str(tmp_path / "export"), "zip", folder))
+
+    assert label_from_file(workspace, packed()).changed == 1
+    assert labels(workspace)[ids[0]] == "dog"
+    (folder / "annotations.xml").unlink()
+    (folder / "a.csv").write_text("path,label\n0.png,cat\n")
+    (folder / "b.csv").write_text("path,label\n0.png,cat\n")
+    with pytest.raises(FototecaError, match=r"2 label files: a.csv, b.csv"):
+        label_from_file(workspace, packed())
+
+
+def test_spreadsheet_is_told_to_export_csv(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
+    """A spreadsheet is a zip file too, and is named."""
+    add_images(workspace, ["cat"])
+    file = tmp_path / "labels.xlsx"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("xl/sheet1.xml", "<x/>")
+    with pytest.raises(FototecaError, match="spreadsheet") as error:
+        label_from_file(workspace, file)
+    assert "CSV" in error.value.hint
+
+
 def test_images_are_named_by_id_prefix_store_path_and_url(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
     """Unknown names and contradictions are listed with their lines; a rejected image stays rejected; reject: rejects."""
     ids = add_images(workspace, ["cat"] * 6)
@@ -119,6 +157,7 @@ def test_images_are_named_by_id_prefix_store_path_and_url(workspace: Workspace, 
         ('{"a": {"b": 1}, "c": {}}', "JSON of an unknown format"),
         ("<html><p>x</p></html>", "not CVAT"),
         ("<!DOCTYPE x><annotations/>", "entities"),
+        ('<!DOCTYPE x [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><annotations>&b;</annotations>', "entities"),
         ('<annotations><image name="0.png"><box label="dog"/></image></annotations>', "shapes and no tags"),
         ("file,label\nx.png,dog\n", "names a known file"),
     ],

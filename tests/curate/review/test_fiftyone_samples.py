@@ -115,7 +115,7 @@ def test_changed_task_is_rejected(tmp_path: Path, add_images: AddImages, dataset
     ids = add_images(workspace, ["cat|dog", "cat"])
     datasets(workspace)
     workspace.config.write_text(workspace.config.read_text().replace('task = "multi"', 'task = "single"'))
-    with pytest.raises(FototecaError, match="1 images have several labels"):
+    with pytest.raises(FototecaError, match="1 image has several labels"):
         push_review(Workspace(workspace.root))
     label_images(Workspace(workspace.root), ids[:1], "dog")
     with pytest.raises(FototecaError, match="the task has changed since fototeca-changed was made"):

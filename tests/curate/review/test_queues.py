@@ -418,7 +418,7 @@ def test_freeze_warns_of_conflicts(
     ids = add_images(workspace, ["dog"] * 12 + ["cat"] * 12)
     group_images(workspace, [[ids[0], ids[20]]])
     freeze_version(workspace)
-    assert "1 images have conflicting labels" in capsys.readouterr().err, "the representative conflicts"
+    assert "1 image has conflicting labels" in capsys.readouterr().err, "the representative conflicts"
     label_images(workspace, [ids[0], ids[20]], "dog")
     freeze_version(workspace)
     assert "conflicting labels" not in capsys.readouterr().err

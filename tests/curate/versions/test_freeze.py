@@ -222,7 +222,7 @@ def test_too_few_images_are_rejected(workspace: Workspace, add_images: AddImages
         freeze_version(workspace)
     ids = add_images(workspace, ["dog"] * 5, start=20)
     group_images(workspace, [ids], keep_near=True)
-    with pytest.raises(FototecaError, match="dog has 5 in 1 groups"):
+    with pytest.raises(FototecaError, match="dog has 5 in 1 group"):
         freeze_version(workspace)
     assert list(workspace.manifests.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Parquet files of Hugging Face datasets: labels as text or as index of the names of a ClassLabel."""
+"""Parquet files as tables; in those of Hugging Face datasets, a label may be an index of the names of a ClassLabel."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from fototeca.core.errors import ExternalError, FototecaError
-from fototeca.core.text_tables import Table, records_table
+
+MAGIC = b"PAR1"
+"""First bytes of a parquet file."""
+
+Row = dict[str, object]
 
 
-def read_parquet(file: Path) -> Table:
-    """Return a parquet file as a table; images without a path get the digest of their bytes, which is their id here.
+def read_parquet_rows(file: Path) -> list[Row]:
+    """Return the rows of a parquet file; images without a path get the digest of their bytes, which is their id here.
 
     FototecaError if it cannot be read, or pyarrow is not installed (exit 4).
     """
@@ -26,10 +30,9 @@ def read_parquet(file: Path) -> Table:
         with ParquetFile(file) as parquet:
             names = _class_names(parquet.schema_arrow.metadata or {})
             batches = parquet.iter_batches(batch_size=64)
-            objects = [_flatten(row, names) for batch in batches for row in batch.to_pylist()]
+            return [_flatten(row, names) for batch in batches for row in batch.to_pylist()]
     except (pyarrow.ArrowException, OSError) as error:
         raise FototecaError(f"{file} cannot be read: {' '.join(str(error).split())[:200]}", "get the file again") from None
-    return records_table(file.name, list(enumerate(objects, 1)))
 
 
 def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
@@ -41,8 +44,8 @@ def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
         return {}
 
 
-def _flatten(row: Mapping[str, Any], names: Mapping[str, list[str]]) -> dict[str, object]:
-    values: dict[str, object] = {}
+def _flatten(row: Mapping[str, Any], names: Mapping[str, list[str]]) -> Row:
+    values: Row = {}
     for name, value in row.items():
         if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):
             values["image_id"] = hashlib.sha256(value["bytes"]).hexdigest()
