@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from urllib.parse import urlsplit, urlunsplit
 
-from fototeca.collect.browser.upstream import find_upstream, open_tunnel, read_head
+from fototeca.collect.browser.upstream import MAX_HEAD, UserProxies, open_tunnel, read_head
 from fototeca.collect.http.guarded_sockets import PrivateAddressError, check_address
 
 _CHUNK = 1 << 16
@@ -35,6 +35,7 @@ class FilteringProxy(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.allow_loopback = allow_loopback
         self.refused_hosts: set[str] = set()
+        self.user_proxies = UserProxies.read()
 
     @property
     def address(self) -> str:
@@ -44,7 +45,7 @@ class FilteringProxy(socketserver.ThreadingTCPServer):
     def connect(self, scheme: str, host: str, port: int) -> socket.socket:
         """Return a connection to the first of the host's addresses that accepts one. OSError; PrivateAddressError."""
         problem = OSError(f"{host} has no address")
-        upstream = find_upstream(scheme, host)
+        upstream = self.user_proxies.find(scheme, host)
         for *_, resolved in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             address = str(resolved[0])
             check_address(address, allow_loopback=self.allow_loopback)
@@ -103,6 +104,8 @@ class _Handler(socketserver.BaseRequestHandler):
             length = None if is_tunnel else _body_length(head)
             remaining = None if length is None else length - len(rest)
             with suppress(OSError):
+                if not is_tunnel:
+                    remaining = _relay_status_line(self.request, upstream, remaining)
                 _relay(self.request, upstream, remaining)
 
 
@@ -120,6 +123,31 @@ def _body_length(head: bytes) -> int | None:
         return None
     match = re.search(rb"(?im)^content-length:\s*(\d{1,12})\s*$", head)
     return int(match[1]) if match else 0
+
+
+def _relay_status_line(browser: socket.socket, site: socket.socket, remaining: int | None) -> int | None:
+    """Copy until the status line of the response, and add that the connection ends after the response.
+
+    Otherwise a client keeps the connection for its next request, and may send it before it notices that the proxy closes it.
+    Returns `remaining` without the bytes of the request's body that were copied.
+    """
+    line = b""
+    while b"\r\n" not in line and len(line) < MAX_HEAD:
+        ready, _, _ = select.select([browser, site], [], [], _IDLE_SECONDS)
+        data = ready[0].recv(_CHUNK) if ready else b""
+        if not data:
+            raise ConnectionError("no response")
+        if ready[0] is site:
+            line += data
+            continue
+        if remaining is not None:
+            if len(data) > remaining:
+                raise ConnectionError("a second request")
+            remaining -= len(data)
+        site.sendall(data)
+    status, _, rest = line.partition(b"\r\n")
+    browser.sendall(status + b"\r\nConnection: close\r\n" + rest)
+    return remaining
 
 
 def _relay(browser: socket.socket, site: socket.socket, remaining: int | None) -> None:

@@ -1,4 +1,4 @@
-"""The user's own proxy (`HTTPS_PROXY`, `HTTP_PROXY`, the system's settings), through which the browser's pages are loaded.
+"""The user's own proxy (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`), through which the filtering proxy connects.
 
 The proxy is asked for a tunnel to an address that was checked here, never for a name that it would resolve again.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import socket
 import urllib.request
 from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
 MAX_HEAD = 1 << 18
@@ -15,13 +17,23 @@ MAX_HEAD = 1 << 18
 _CHUNK = 1 << 16
 
 
-def find_upstream(scheme: str, host: str) -> SplitResult | None:
-    """Return the URL of the HTTP proxy for a host; None if there is none, or if `NO_PROXY` names the host."""
-    url = urllib.request.getproxies().get(scheme, "")
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme != "http" or not parts.hostname or urllib.request.proxy_bypass(host):
-        return None
-    return parts
+@dataclass(frozen=True)
+class UserProxies:
+    """Proxies by scheme, and under "no" the hosts that are reached without one."""
+
+    urls: Mapping[str, str]
+
+    @classmethod
+    def read(cls) -> UserProxies:
+        """Return the proxies that the environment names now; the clients of hubs see another environment later."""
+        return cls(urllib.request.getproxies_environment())
+
+    def find(self, scheme: str, host: str) -> SplitResult | None:
+        """Return the URL of the HTTP proxy for a host; None if there is none, or if the host is reached without one."""
+        url = self.urls.get(scheme, "")
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        excepted = urllib.request.proxy_bypass_environment(host, dict(self.urls))  # type: ignore[attr-defined]
+        return parts if parts.scheme == "http" and parts.hostname and not excepted else None
 
 
 def open_tunnel(proxy: SplitResult, address: str, port: int, seconds: float) -> socket.socket:

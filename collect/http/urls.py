@@ -45,6 +45,13 @@ def host_key(url: str) -> str:
     return urlsplit(url_key(url)).netloc
 
 
+def normalize_host(text: str) -> str:
+    """Return `HOST` or `HOST:PORT` as `host_key` returns it. ValueError for anything else."""
+    if re.search(r"[/?#@\\\s]", text):
+        raise ValueError(f"not a host: {text[:200]}")
+    return host_key(f"https://{text}")
+
+
 def _clean_path(path: str) -> str:
     """Return a path without dot segments and with uniform percent-encoding."""
     segments: list[str] = []

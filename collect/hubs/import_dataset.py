@@ -48,10 +48,10 @@ def import_dataset(workspace: Workspace, hub: str, ref: str, use: FolderOptions,
     """
     settings, mapping, exclude = workspace.settings, use.mapping, Exclude(use.exclude)
     categories = read_mapping(mapping, settings) if mapping else {}
-    context = SourceContext(workspace, options)
-    ref = _normalize_ref(get_hub(hub), ref, context)
-    folder = workspace.cache / "hubs" / (f"{hub}-" + re.sub(r"[^\w.@-]", "--", ref))
-    info, passed_over, file_names = _download(hub, ref, folder, context)
+    with contextlib.closing(SourceContext(workspace, options)) as context:
+        ref = _normalize_ref(get_hub(hub), ref, context)
+        folder = workspace.cache / "hubs" / (f"{hub}-" + re.sub(r"[^\w.@-]", "--", ref))
+        info, passed_over, file_names = _download(hub, ref, folder, context)
     root = folder / info.folder
     names = find_images(root, passed_over, is_excluded=exclude)
     exclude.report_unused()

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from fototeca.collect.browser.proxy import FilteringProxy, open_proxy
-from fototeca.collect.browser.upstream import find_upstream, read_head
+from fototeca.collect.browser.upstream import UserProxies, read_head
+from fototeca.collect.hubs.guarded_clients import guarded_clients
 from tests.servers import StubResponse, serve
 
 PUBLIC = "93.184.215.14"
@@ -83,11 +84,12 @@ def load(gateway: FilteringProxy, url: str) -> bytes:
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy"])
 def test_pages_are_loaded_through_the_proxy(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """It is asked for the checked address with its password; the site sees neither."""
+    """It is asked for the checked address with its password; the site sees neither. The clients of hubs go the same way."""
     with serve(lambda request: StubResponse(request.headers["Host"].encode())) as site:
-        with corporate_proxy(("127.0.0.1", site.server_port)) as proxy, open_proxy(allow_loopback=False) as gateway:
+        with corporate_proxy(("127.0.0.1", site.server_port)) as proxy:
             monkeypatch.setenv(name, f"http://me:p%40ss@127.0.0.1:{proxy.server_address[1]}")
-            assert load(gateway, "http://site.example/a") == b"site.example"
+            with open_proxy(allow_loopback=False) as gateway, guarded_clients(gateway):
+                assert load(gateway, "http://site.example/a") == b"site.example"
         (head,) = proxy.heads
         assert head.splitlines()[0] == f"CONNECT {PUBLIC}:80 HTTP/1.1"
         assert f"Proxy-Authorization: Basic {b64encode(b'me:p@ss').decode()}" in head
@@ -97,9 +99,12 @@ def test_pages_are_loaded_through_the_proxy(monkeypatch: pytest.MonkeyPatch, nam
 def test_tunnels_use_the_proxy_for_https(monkeypatch: pytest.MonkeyPatch) -> None:
     """HTTPS pages use HTTPS_PROXY, which may be written without a scheme."""
     with serve(lambda request: StubResponse(b"tunnelled")) as site:
-        with corporate_proxy(("127.0.0.1", site.server_port)) as proxy, open_proxy(allow_loopback=False) as gateway:
+        with corporate_proxy(("127.0.0.1", site.server_port)) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.server_address[1]}")
-            with closing(http.client.HTTPConnection("127.0.0.1", gateway.server_address[1], timeout=5)) as connection:
+            with (
+                open_proxy(allow_loopback=False) as gateway,
+                closing(http.client.HTTPConnection("127.0.0.1", gateway.server_address[1], timeout=5)) as connection,
+            ):
                 connection.set_tunnel("site.example", 443)
                 connection.request("GET", "/")
                 assert connection.getresponse().read() == b"tunnelled"
@@ -108,9 +113,9 @@ def test_tunnels_use_the_proxy_for_https(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_private_addresses_are_refused_before_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proxy may reach more than this machine does."""
-    with corporate_proxy(("127.0.0.1", 9)) as proxy, open_proxy(allow_loopback=True) as gateway:
+    with corporate_proxy(("127.0.0.1", 9)) as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
-        with pytest.raises(http.client.RemoteDisconnected):
+        with open_proxy(allow_loopback=True) as gateway, pytest.raises(http.client.RemoteDisconnected):
             load(gateway, "http://inside.example/")
         assert (proxy.heads, gateway.refused_hosts) == ([], {"inside.example"})
 
@@ -119,9 +124,9 @@ def test_private_addresses_are_refused_before_the_proxy(monkeypatch: pytest.Monk
 def test_refusal_of_the_proxy_ends_the_connection(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
     """The site is not reached directly instead."""
     with serve(lambda request: StubResponse(b"direct")) as site:
-        with corporate_proxy(("127.0.0.1", site.server_port), status) as proxy, open_proxy(allow_loopback=False) as gateway:
+        with corporate_proxy(("127.0.0.1", site.server_port), status) as proxy:
             monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
-            with pytest.raises(http.client.HTTPException):
+            with open_proxy(allow_loopback=False) as gateway, pytest.raises(http.client.HTTPException):
                 load(gateway, "http://site.example/")
         assert len(proxy.heads) == 1 and not site.requests
 
@@ -136,10 +141,10 @@ def test_this_machine_is_reached_without_the_proxy(monkeypatch: pytest.MonkeyPat
 def test_exceptions_and_other_kinds_of_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     """NO_PROXY is respected; proxies that do not speak HTTP are not used."""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    assert (found := find_upstream("https", "site.example")) and found.port == 3128
-    assert find_upstream("http", "site.example") is None
+    assert (found := UserProxies.read().find("https", "site.example")) and found.port == 3128
+    assert UserProxies.read().find("http", "site.example") is None
     monkeypatch.setenv("NO_PROXY", "other.example,site.example")
-    assert find_upstream("https", "site.example") is None
+    assert UserProxies.read().find("https", "site.example") is None
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.example:1080")
-    assert find_upstream("https", "site.example") is None
+    assert UserProxies.read().find("https", "site.example") is None
