@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from fototeca.analysis.cache import read_json_or_none
 from fototeca.analysis.evaluation.calibration import NO_ERRORS
-from fototeca.analysis.predict.results import stored_predictions_path
+from fototeca.analysis.predict.results import STORED_PREDICTIONS, stored_predictions_path
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Content, Tile, command, join, link, note, paragraph, tiles
 from fototeca.analysis.tabular import Table
@@ -48,8 +48,8 @@ def render_new_images(context: ReportContext) -> Markup:
 def _read_predictions(context: ReportContext) -> dict[str, Any] | None:
     """Return the stored predictions of the best run that has predictions newer than its training; damaged files are skipped."""
     for run in context.ranked_runs:
-        document = read_json_or_none(stored_predictions_path(context.workspace, run))
-        if isinstance(document, dict) and document.get("trained") == run.digest:
+        document: dict[str, Any] | None = read_json_or_none(stored_predictions_path(context.workspace, run), STORED_PREDICTIONS)
+        if document and document["trained"] == run.digest:
             return document
     return None
 
