@@ -29,6 +29,7 @@ ONLY_IN = {
     "fiftyone": "fototeca.curate.review",
     "hypercorn": "fototeca.core.web",
     "selenium": "fototeca.collect.browser",
+    "webbrowser": "fototeca.core.web",
     "webdriver_manager": "fototeca.collect.browser",
 }
 HEAVY = (
