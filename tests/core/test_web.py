@@ -395,7 +395,7 @@ def test_servers_start_and_stop_cleanly() -> None:
         assert ("127.0.0.1", server.port) in addresses and ("0.0.0.0", server.port) not in addresses
         idle = socket.create_connection(("127.0.0.1", server.port))
         assert Client(server).open().status("/") == 200
-        with pytest.raises(ExternalError, match="choose another with --port"), serve_locally(echo, port=server.port):
+        with pytest.raises(ExternalError, match="is in use"), serve_locally(echo, port=server.port):
             pass
     idle.close()
     assert echo.events == ["lifespan.startup", "lifespan.shutdown"]
