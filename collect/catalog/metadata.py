@@ -8,6 +8,9 @@ from fototeca.collect.catalog.models import now
 AFTER_LAST_VERSION = "after-the-last-version"
 """Name of the first moment after the last frozen version."""
 
+EXPORT_RECORD = "export:"
+"""Prefix of the names under which exported folders are recorded; the value is the version."""
+
 
 class Metadata(Repository):
     """Texts by name."""
