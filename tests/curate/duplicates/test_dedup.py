@@ -273,7 +273,7 @@ def test_freeze_warns_of_groups_without_an_accepted_image(
     reject_images(workspace, [representative], "bad-quality")
     assert len(freeze_version(workspace).manifest.rows) == 11
     warnings = capsys.readouterr().err
-    assert "warning: 1 duplicate groups have no accepted image, because the copy was rejected as bad-quality" in warnings
+    assert "warning: 1 duplicate group has no accepted image, because the copy was rejected as bad-quality" in warnings
     dedup(workspace)
     assert len(freeze_version(workspace).manifest.rows) == 12
     assert "rejected as bad-quality" not in capsys.readouterr().err
