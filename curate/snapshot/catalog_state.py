@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fototeca.collect.catalog import Catalog, FrozenGroup, ImageRow, ReviewState
+from fototeca.core.kinds import Integer
 from fototeca.curate.labels.review_state import active_reviews
 
 
@@ -48,11 +49,13 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 THRESHOLD = "dedup-threshold"
 """Key of the threshold in the catalog's metadata."""
 
+THRESHOLD_KIND = Integer(0, 64)
+"""Bits of a perceptual hash."""
+
 
 def read_snapshot(catalog: Catalog) -> CatalogSnapshot:
     """Read the current state. Call it inside a transaction for a consistent snapshot."""
-    threshold = catalog.metadata.get(THRESHOLD)
-    used = None if threshold is None else int(threshold)
+    used = catalog.metadata.get_as(THRESHOLD, THRESHOLD_KIND)
     newest = catalog.candidates.latest_time()
     return CatalogSnapshot(
         tuple(catalog.images.all()), *_read_sources(catalog, "9999"), catalog.decisions.last_id(), used, newest
@@ -103,7 +106,7 @@ def _read_sources(
     groups: dict[str, set[str]] = defaultdict(set)
     splits: dict[str, set[str]] = defaultdict(set)
     for row in catalog.provenance.of_images_until(until):
-        source = ImageSource(row.source, _public(row.url), _public(row.page_url), _line(row.author), row.license)
+        source = ImageSource(_line(row.source), _public(row.url), _public(row.page_url), _line(row.author), _line(row.license))
         rank = (
             row.license == "unknown",
             not source.author,
