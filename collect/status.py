@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fototeca.collect.catalog import CandidateOutcome, Catalog, ImageRow
-from fototeca.collect.files.local_files import LOCAL_SCHEME
+from fototeca.collect.catalog.local_urls import LOCAL_SCHEME
 from fototeca.collect.ingest.targets import Targets
 from fototeca.core.files import write_text
 from fototeca.core.results import Result

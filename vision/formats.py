@@ -75,7 +75,7 @@ class DecodeError(Exception):
     """An image that cannot be decoded.
 
     Attributes:
-        reason: `not-an-image`, `unsupported-format`, `camera-raw`, `truncated` or `too-many-pixels`.
+        reason: `not-an-image`, `unsupported-format`, `camera-raw`, `truncated`, `too-many-pixels` or `too-costly`.
         detail: what the file is (`DNG`, `SVG`, its size in pixels), or what the decoder reports; may be empty.
     """
 

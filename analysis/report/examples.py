@@ -20,6 +20,7 @@ from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Content, Tile, card, cards, command, details, heading, join, note, paragraph
 from fototeca.core.errors import FototecaError
 from fototeca.core.kinds import IMAGE_ID, MapOf
+from fototeca.core.public_url import public_url
 
 NUM_EXAMPLES = 8
 """Images of each kind."""
@@ -115,7 +116,7 @@ def _card(context: ReportContext, data: _CardData, index: int) -> Markup:
     lines += [] if is_right else [texts("examples.true", label=label)]
     alt, mark = texts("examples.alt", label=label, predicted=predicted), "right" if is_right else "wrong"
     lines += [row.source, *filter(None, [context.file_names.get(row.image_id)])]
-    image = Tile(context.thumbnail(row, 112), alt, tuple(lines), mark, row.page_url)
+    image = Tile(context.thumbnail(row, 112), alt, tuple(lines), mark, public_url(row.page_url))
     uri = data.maps.get(row.image_id, "")
     explanation = Tile(uri, texts("attribution.alt", method=METHOD, predicted=predicted)) if uri else None
     neighbors = [_neighbor_tile(context, image_id) for image_id in data.neighbors.get(row.image_id, [])]

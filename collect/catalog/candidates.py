@@ -39,7 +39,12 @@ class Candidates(Repository):
         self._metadata = metadata
 
     def add(self, place: Provenance, url_key: str) -> Candidate:
-        """Add a place and, if its key is new, a candidate; return the candidate with its current state."""
+        """Add a place and, if its key is new, a candidate; return the candidate with its current state.
+
+        URLs are stored without user names, passwords, keys and signatures: a candidate whose URL had some can be fetched again
+        only when a source gives that URL again.
+        """
+        place = place.public()
         with self._database.transaction():
             time = self._metadata.next_time()
             self._sql.execute(

@@ -14,6 +14,9 @@ from fototeca.core.kinds import TIME, Kind, Problem
 AFTER_LAST_VERSION = "after-the-last-version"
 """Name of the first moment after the last frozen version."""
 
+EXPORT_RECORD = "export:"
+"""Prefix of the names under which exported folders are recorded; the value is the version."""
+
 
 class Metadata(Repository):
     """Texts by name."""

@@ -234,6 +234,9 @@ MIGRATIONS = (
         dataset TEXT NOT NULL,         -- random id of the FiftyOne dataset
         state TEXT NOT NULL            -- review state that was pushed last, see curate.labels.review_state
     ) STRICT, WITHOUT ROWID;
+    CREATE TABLE erasures (            -- tombstones of images that were erased on request; is_complete: no copy is left
+        image_id TEXT PRIMARY KEY, phash TEXT NOT NULL, time TEXT NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL,
+        is_complete INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     """,
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from fototeca.collect.cli.options import (
     MaxPixels,
     MinSide,
     PerHost,
+    SendKeyTo,
     SourceName,
     Timeout,
     finish,
@@ -67,6 +69,7 @@ def search(
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
     allow_loopback: AllowLoopback = FetchOptions.allow_loopback,
+    send_key_to: SendKeyTo = None,
 ) -> None:
     """Search sources until every category has its target of accepted images or the sources are exhausted.
 
@@ -75,7 +78,8 @@ def search(
     from fototeca.collect.search import SearchOptions, preview_search, search_sources
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
+    limits = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
+    fetch = replace(limits, send_key_to=tuple(send_key_to or ()))
     options = SearchOptions(tuple(source), tuple(category or ()), limit, license_, headed, url)
     if dry_run:
         previews = {name: preview.to_json() for name, preview in preview_search(workspace, options, fetch).items()}

@@ -27,6 +27,10 @@ SourceName = Annotated[str, typer.Option(help="Name of the source in manifests, 
 License = Annotated[str, typer.Option("--license", help="License of the images: an SPDX id, a name or a URL.")]
 Author = Annotated[str, typer.Option(help="Author of the images.")]
 AllowLoopback = Annotated[bool, typer.Option("--allow-loopback", help="Allow fetching from loopback addresses.")]
+SendKeyTo = Annotated[
+    list[str] | None,
+    typer.Option(metavar="HOST", help="A server of your own site files that may receive the key of its service. Repeatable."),
+]
 KeepSplits = Annotated[bool, typer.Option("--keep-splits", help="Keep the dataset's own train, val and test at the next freeze.")]
 GroupBy = Annotated[
     str,

@@ -13,12 +13,13 @@ from urllib.parse import quote
 
 from fototeca.collect.api.json_fields import get_text
 from fototeca.collect.catalog import Provenance
+from fototeca.collect.catalog.local_urls import local_url
 from fototeca.collect.files.archives import is_archive, unpack
 from fototeca.collect.files.class_mapping import find_class_folders, map_folders, render_proposal, write_proposal
 from fototeca.collect.files.exclude import Exclude
 from fototeca.collect.files.extraction import DamagedArchiveError, strip_archive_suffix
 from fototeca.collect.files.folder_options import FolderOptions
-from fototeca.collect.files.local_files import decode_file_name, local_url
+from fototeca.collect.files.local_files import decode_file_name
 from fototeca.collect.files.split_facts import Dataset, SplitFacts, find_split_facts
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs import DatasetInfo, Hub, get_hub, redact
@@ -48,10 +49,10 @@ def import_dataset(workspace: Workspace, hub: str, ref: str, use: FolderOptions,
     """
     settings, mapping, exclude = workspace.settings, use.mapping, Exclude(use.exclude)
     categories = read_mapping(mapping, settings) if mapping else {}
-    context = SourceContext(workspace, options)
-    ref = _normalize_ref(get_hub(hub), ref, context)
-    folder = workspace.cache / "hubs" / (f"{hub}-" + re.sub(r"[^\w.@-]", "--", ref))
-    info, passed_over, file_names = _download(hub, ref, folder, context)
+    with contextlib.closing(SourceContext(workspace, options)) as context:
+        ref = _normalize_ref(get_hub(hub), ref, context)
+        folder = workspace.cache / "hubs" / (f"{hub}-" + re.sub(r"[^\w.@-]", "--", ref))
+        info, passed_over, file_names = _download(hub, ref, folder, context)
     root = folder / info.folder
     names = find_images(root, passed_over, is_excluded=exclude)
     exclude.report_unused()

@@ -13,6 +13,7 @@ from fototeca.core.counting import count_of
 from fototeca.core.errors import EXIT_USAGE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.cli import duplicates as cli_duplicates
+from fototeca.curate.cli import erase as cli_erase
 from fototeca.curate.cli import review as cli_review
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 cli_duplicates.register(app)
 cli_review.register(app)
+cli_erase.register(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -178,7 +180,8 @@ def verify(version: Annotated[str, typer.Argument(help="A version, such as v001,
     if as_json:
         typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
     else:
-        typer.echo("\n".join([*result.problems, f"{result.version}: {'ok' if result.ok else 'NOT ok'}"]))
+        erased = [f"{result.erased} images were erased; their bytes cannot be checked"] if result.erased else []
+        typer.echo("\n".join([*result.problems, *erased, f"{result.version}: {'ok' if result.ok else 'NOT ok'}"]))
     if not result.ok:
         raise typer.Exit(EXIT_USAGE)
 
@@ -219,6 +222,9 @@ def recover(as_json: AsJson = False) -> None:
                     result.broken, "file does not match the digest in its name", "files do not match the digest in their name"
                 )
             )
+        if result.erased:
+            erased = count_of(result.erased, "file is an image that was erased", "files are images that were erased")
+            notify(f"{erased}; delete them again: fototeca curate erase IMAGE_ID")
         if result.unknown:
             notify(count_of(result.unknown, "decision refers to a missing file", "decisions refer to missing files"))
     if result.images:

@@ -87,14 +87,14 @@ class Annotation(Result):
 def list_review_items(
     catalog: Catalog, categories: Sequence[str], quality_issues: Mapping[str, tuple[str, ...]]
 ) -> list[ReviewItem]:
-    """Return an item for every image.
+    """Return an item for every image that was not erased.
 
     Args:
         categories: the configured categories.
         quality_issues: names of the quality checks that each image fails, by image id.
     """
     snapshot = read_snapshot(catalog)
-    images, sources = snapshot.images, snapshot.sources
+    images, sources = [image for image in snapshot.images if not image.erased], snapshot.sources
     decisions = catalog.decisions.all()
     issues = _open_issues(catalog, images, decisions)
     quality = catalog.quality.all()

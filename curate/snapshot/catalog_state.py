@@ -10,6 +10,7 @@ from typing import Any
 
 from fototeca.collect.catalog import Catalog, FrozenGroup, ImageRow, ReviewState
 from fototeca.core.kinds import Integer
+from fototeca.core.public_url import public_url
 from fototeca.curate.labels.review_state import active_reviews
 
 
@@ -70,7 +71,7 @@ def read_past_snapshot(catalog: Catalog, metadata: Mapping[str, Any]) -> Catalog
         if image.added <= metadata["created"]:
             row = groups.get(image.image_id, FrozenGroup(image.image_id, "", True, ""))
             with_group = replace(image, group=row.group_id, component=row.component, is_representative=row.is_representative)
-            images[image.image_id] = with_group.with_review_state(ReviewState(""))
+            images[image.image_id] = replace(with_group.with_review_state(ReviewState("")), erased=False)
     last_decision = metadata["last_decision"]
     decisions = [row for row in catalog.decisions.all() if row.decision_id <= last_decision and row.image_id in images]
     for decision in decisions:
@@ -134,7 +135,7 @@ def _public(url: str) -> str:
     """Return a URL that is valid on other machines; empty for local paths and file URLs."""
     text = _line(url)
     scheme = _SCHEME.match(text)
-    return text if scheme and scheme[1].lower() != "file" else ""
+    return public_url(text) if scheme and scheme[1].lower() != "file" else ""
 
 
 def _line(text: str) -> str:

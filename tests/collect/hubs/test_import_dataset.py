@@ -31,7 +31,7 @@ from tests.collect.hub_server import HUBS, IMAGES, REFS, SECRET, SHA, Hubs, zipp
 from tests.servers import Site, StubResponse, jpeg, json_response
 from tests.trusting import trust
 
-LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5.0)
+LOCAL = FetchOptions(allow_loopback=True, send_key_to=("127.0.0.1",), min_side=32, timeout=5.0)
 
 
 def propose(workspace: Workspace, hub: str, ref: str = "") -> Path:
@@ -435,7 +435,7 @@ def test_keys_are_not_stored_or_printed(workspace: Workspace, capfd: pytest.Capt
 def test_loopback_downloads_need_the_option(workspace: Workspace, hub: str) -> None:
     """Without --allow-loopback nothing is downloaded from a loopback address."""
     with pytest.raises(FototecaError, match=r"private-address|is not a public address"):
-        import_dataset(workspace, hub, REFS[hub], FolderOptions(), FetchOptions(min_side=32))
+        import_dataset(workspace, hub, REFS[hub], FolderOptions(), replace(LOCAL, allow_loopback=False))
 
 
 def test_missing_client_package_names_the_extra(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
