@@ -15,7 +15,6 @@ import html
 import json
 import re
 import secrets
-import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -25,6 +24,8 @@ from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
+
+from fototeca.core.console import notify
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -220,7 +221,7 @@ class Guard:
         except Refusal:
             raise
         except Exception:
-            print(traceback.format_exc(), file=sys.stderr, flush=True)
+            notify(traceback.format_exc())
             if not response.started:
                 raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR) from None
 
