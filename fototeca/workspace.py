@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fototeca.collecting import CollectingWorkspace
 from fototeca.core.settings import Task
@@ -170,6 +170,15 @@ class Workspace(CollectingWorkspace):
         from fototeca.curate.review.apart import declare_apart
 
         return declare_apart(self, image_ids, comment=comment)
+
+    def fiftyone_dataset(self) -> Any:  # noqa: ANN401 - FiftyOne ships no types
+        """Return the FiftyOne dataset of the review that is running (`fototeca curate review`), for FiftyOne's own API.
+
+        Edits of it are applied when the review ends, as those in the App are.
+        """
+        from fototeca.curate.review.running import open_dataset
+
+        return open_dataset(self)
 
     def erase(
         self,

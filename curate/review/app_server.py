@@ -1,0 +1,121 @@
+"""FiftyOne's App, served in this process behind the guard of `core.web`, without its ways to the files of this machine.
+
+The server of FiftyOne gives any file to anybody who can connect, writes masks to any path, and lists folders. Here it answers the
+routes that its App needs for images, and `/media` gives images of the workspace's store and their thumbnails only.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from fototeca.core.web import LocalServer, serve_locally
+from fototeca.core.web_guard import Application
+from fototeca.core.workspace import Workspace
+from fototeca.curate.review.connection import FiftyOne
+from fototeca.curate.review.thumbnails import thumbnail_folder
+
+ROUTES = frozenset(
+    (
+        "/aggregate",
+        "/dataset/{dataset_id}/sample/{sample_id}",
+        "/dataset/{dataset_id}/sample/{sample_id}/{field_path}/{field_id}",
+        "/event",
+        "/events",
+        "/features",
+        "/fiftyone",
+        "/geo",
+        "/graphql",
+        "/ontologies",
+        "/ontologies/{name}/attributes",
+        "/ontologies/{name}/taxonomy",
+        "/plugins",
+        "/sort",
+        "/tag",
+        "/tagging",
+        "/values",
+    )
+)
+"""Routes of FiftyOne's server that are served."""
+
+PREFIXES = ("/embeddings", "/operators", "/groups")
+"""Beginnings of further routes that are served."""
+
+MOUNTS = ("/plugins", "")
+"""Folders that are served: that of plugins, and the App's own files."""
+
+DENIED_OPERATORS = frozenset(("list_files",))
+"""Operators that reach files of this machine."""
+
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-eval' blob:; worker-src 'self' blob:; style-src 'self' 'unsafe-inline';"
+    " img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; object-src 'none'; base-uri 'self';"
+    " form-action 'none'; frame-ancestors 'none'"
+)
+"""Content-Security-Policy of the App. It reaches no other host; its drawing library compiles code, hence `unsafe-eval`."""
+
+_STORED_NAME = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{62}\.[a-z0-9]+")
+
+
+@contextmanager
+def serve_app(fo: FiftyOne, workspace: Workspace, port: int) -> Iterator[LocalServer]:
+    """Serve the App at 127.0.0.1 during the block. ExternalError (exit 4) if the port is in use."""
+    with serve_locally(make_app(fo, workspace), port=port, policy=POLICY) as server:
+        import_module("fiftyone.server.events").set_port(server.port)
+        yield server
+
+
+def make_app(fo: FiftyOne, workspace: Workspace) -> Application:
+    """Return FiftyOne's ASGI application, reduced to what the App needs to show images of this workspace."""
+    os.environ["FIFTYONE_SERVER"] = "1"
+    fo.config.singleton_cache = False  # as in its own server: other processes change datasets too
+    app = import_module("fiftyone.server.app").app
+    app.debug = False  # errors would show source code
+    app.router.routes[:] = [_media_route(workspace), *(route for route in app.router.routes if _is_served(route))]
+    managed = import_module("fiftyone.operators.permissions").ManagedOperators
+    managed.has_operator = lambda self, uri: str(uri).rpartition("/")[2] not in DENIED_OPERATORS
+    application: Application = app
+    return application
+
+
+def _is_served(route: object) -> bool:
+    path: str = getattr(route, "path", "")
+    if not isinstance(route, Route):
+        return path in MOUNTS
+    return path in ROUTES or any(path == prefix or path.startswith(f"{prefix}/") for prefix in PREFIXES)
+
+
+def _media_route(workspace: Workspace) -> Route:
+    folders = (workspace.images, thumbnail_folder(workspace))
+
+    def media(request: Request) -> Response:
+        path = find_image_file(folders, request.query_params.get("filepath", ""))
+        kind = mimetypes.guess_type(path.name)[0] if path else None
+        if path is None or kind is None or not kind.startswith("image/") or kind == "image/svg+xml":
+            return Response("Not found", 404)
+        return FileResponse(path, media_type=kind)
+
+    return Route("/media", media)
+
+
+def find_image_file(folders: tuple[Path, ...], text: str) -> Path | None:
+    """Return the file at the path `text` if it is, with all links followed, an image file of one of the folders, else None.
+
+    Files there are named by their SHA-256: a link to another folder gives nothing else of it.
+    """
+    try:
+        path = Path(text).resolve(strict=True)
+        roots = [folder.resolve() for folder in folders]
+    except (OSError, ValueError, RuntimeError):  # missing, not a path, or a circle of links
+        return None
+    inside = (path.relative_to(root).as_posix() for root in roots if path.is_relative_to(root))
+    return path if path.is_file() and any(_STORED_NAME.fullmatch(name) for name in inside) else None
