@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from fototeca.collect.catalog.events import Action, ActorKind
-from fototeca.collect.store import EXTENSIONS, is_store_path
+from fototeca.collect.store_names import EXTENSIONS, is_store_path
 from fototeca.core.errors import FototecaError
 from fototeca.core.kinds import (
     GROUP,
