@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,7 +24,7 @@ from fototeca.collect.files.extraction import (
     ExtractionBudget,
     is_disk_fault,
 )
-from fototeca.collect.files.members import FREE_BYTES
+from fototeca.collect.files.members import FREE_BYTES, is_tar
 from fototeca.collect.host_id import STALE_AFTER_SECONDS
 from fototeca.core.errors import ExternalError
 from fototeca.core.passed_over import PassedOver
@@ -100,7 +99,7 @@ def _is_archive_by_bytes(path: Path) -> bool:
     if not path.is_file() or reason_by_name(path.name) is not None:
         return False
     with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04" or tarfile.is_tarfile(path)
+        return file.read(4) == b"PK\x03\x04" or is_tar(path)
 
 
 def unpack(path: Path, folder: Path, passed_over: PassedOver, is_excluded: IsExcluded = lambda name: False) -> dict[str, str]:
