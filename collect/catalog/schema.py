@@ -6,6 +6,7 @@ that has shipped; add another.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -258,10 +259,12 @@ _OUTSIDE = frozenset(
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the catalog file, create or migrate it, and return the connection.
+    """Open the catalog file, create or migrate it, and return the connection; where it cannot be written, only to read it.
 
     FototecaError (2) if a newer fototeca wrote it or it is not a catalog, (4) if the disk is full or the file is locked.
     """
+    if path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        return _connect_read_only(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
@@ -278,6 +281,29 @@ def connect(path: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    """Open a catalog on a read-only disk, or of another user.
+
+    SQLite cannot make its files of locks there. Without a log of changes (`-wal`) the file is whole, and is read without locks.
+    """
+    pending = path.with_name(f"{path.name}-wal")
+    has_changes = pending.is_file() and pending.stat().st_size > 0
+    uri = f"{path.absolute().as_uri()}?mode=ro{'' if has_changes else '&immutable=1'}"
+    connection = sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    hint = "copy the workspace to a writable folder"
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise FototecaError(f"{path} cannot be read: {error}", hint) from None
+    if version != len(MIGRATIONS):
+        connection.close()
+        newer = "install a newer fototeca" if version > len(MIGRATIONS) else hint
+        raise FototecaError(f"{path} is read-only and has schema {version}; this fototeca reads {len(MIGRATIONS)}", newer)
     return connection
 
 
