@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from fototeca.core.console import notify
+from fototeca.core.console import echo, notify
 from fototeca.core.errors import EXIT_SHORT
 from fototeca.core.workspace import Workspace
 
@@ -23,7 +23,7 @@ OutputOption = Annotated[Path | None, typer.Option(file_okay=False, help="Output
 def _print(value: Any, as_json: bool, table: str) -> None:  # noqa: ANN401 - any JSON value
     from fototeca.analysis.cli_tables import to_json_text
 
-    typer.echo(to_json_text(value) if as_json else table)
+    echo(to_json_text(value) if as_json else table)
 
 
 def _print_paths(paths: Sequence[Path], as_json: bool) -> None:

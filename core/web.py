@@ -20,7 +20,8 @@ from typing import Any
 from fototeca.core.console import notify
 from fototeca.core.errors import ExternalError
 from fototeca.core.files import write_text
-from fototeca.core.web_guard import LOCAL, POLICY, Application, Guard, WebLimits
+from fototeca.core.web_guard import LOCAL, POLICY, Application, Guard
+from fototeca.core.web_limits import WebLimits
 
 _STOP_SECONDS = 3.0
 """Time that running requests have to end when the server stops."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from shlex import quote
 from typing import Any
 
 from markupsafe import Markup
@@ -48,7 +49,7 @@ def render_ensemble_gains(context: ReportContext) -> Markup:
         numeric = tuple(range(1, len(COLUMNS)))
         parts.append(context.add_table("ensemble-gains", head, rows, caption=caption, numeric=numeric, source="data/runs"))
     if not ensembles and len(runs) > 1:
-        best = " ".join(run.id for run in runs[:2])
+        best = " ".join(quote(run.id) for run in runs[:2])
         parts += [paragraph(texts("ensemble_gains.no_ensemble")), command(f"fototeca train ensemble {best}")]
     return join(parts)
 

@@ -28,6 +28,9 @@ _PATH_COLUMNS = {
 }
 """Column of the image, relative to the table's folder, by the name of the table."""
 
+TABLE_NAMES = frozenset(_PATH_COLUMNS)
+"""Names of the tables."""
+
 _LISTED = 5
 """Classes that a message lists."""
 

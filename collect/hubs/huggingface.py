@@ -11,6 +11,7 @@ from typing import Any
 
 from fototeca.collect.api.json_fields import get_int, get_text
 from fototeca.collect.files.disk_space import check_disk_space
+from fototeca.collect.files.embedded_tables import TABLE_NAMES
 from fototeca.collect.hubs import (
     MAX_RESULTS,
     DatasetInfo,
@@ -19,7 +20,7 @@ from fototeca.collect.hubs import (
     invalid_ref_error,
     normalize_license,
 )
-from fototeca.collect.hubs.transfer import SUPPORTED_SUFFIXES, no_images_error, reason_not_downloaded
+from fototeca.collect.hubs.transfer import SUPPORTED_SUFFIXES, is_label_table, no_images_error, reason_not_downloaded
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import ExternalError
@@ -88,7 +89,7 @@ def _license_name(info: Any) -> str:  # noqa: ANN401 - the client's DatasetInfo
 
 
 def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
-    """Download the images and archives of one commit below `folder`."""
+    """Download the images, archives and tables of labels of one commit below `folder`."""
     site = context.site(NAME)
     name, _, revision = ref.partition("@")
     with hub_client(NAME, context):
@@ -104,7 +105,7 @@ def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
             repo_type="dataset",
             revision=commit,
             local_dir=folder / commit,
-            allow_patterns=[_suffix_pattern(suffix) for suffix in SUPPORTED_SUFFIXES],
+            allow_patterns=[*map(_suffix_pattern, SUPPORTED_SUFFIXES), *TABLE_NAMES, *(f"*/{name}" for name in TABLE_NAMES)],
             max_workers=context.fetch.per_host,
         )
         license_name = _license_name(info)
@@ -136,7 +137,10 @@ def _check_files(folder: Path, sizes: dict[str, int], passed_over: PassedOver) -
         if reason:
             passed_over.add(reason, name)
     selected = [size for name, size in sizes.items() if not reasons[name]]
-    if not selected:
+    tables = [name for name, reason in reasons.items() if not reason and is_label_table(name)]
+    if len(tables) == len(selected):
+        for name in tables:
+            passed_over.add("table", name)
         raise no_images_error(NAME, passed_over, "try its copy in parquet: add @refs/convert/parquet to its name")
     folder.mkdir(parents=True, exist_ok=True)
     check_disk_space(folder, sum(selected))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fototeca.collect.catalog import Catalog, FrozenGroup, ImageRow, ReviewState
+from fototeca.core.console import plain_line
 from fototeca.core.public_url import public_url
 from fototeca.curate.labels.review_state import active_reviews
 
@@ -136,7 +137,5 @@ def _public(url: str) -> str:
 
 
 def _line(text: str) -> str:
-    """Return the text on one line, without control characters."""
-    if not text.isprintable() or "  " in text:
-        text = re.sub(r"[\s\x00-\x1f\x7f]+", " ", text)
-    return text.strip()
+    """Return the text on one line, without control, bidi and invisible characters."""
+    return text.strip() if text.isprintable() and "  " not in text else plain_line(text)
