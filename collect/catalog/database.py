@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fototeca.collect.catalog.schema import connect, translate_errors
+from fototeca.collect.catalog.connection import connect, translate_errors
 
 
 class Database:

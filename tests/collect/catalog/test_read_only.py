@@ -34,7 +34,7 @@ def workspace(tmp_path: Path) -> Workspace:
 @pytest.fixture
 def read_only(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """The same on a disk that cannot be written."""
-    monkeypatch.setattr("fototeca.collect.catalog.schema.os.access", lambda path, mode: False)
+    monkeypatch.setattr("fototeca.collect.catalog.connection.os.access", lambda path, mode: False)
     return workspace
 
 
@@ -64,7 +64,7 @@ def test_a_read_only_catalog_of_another_schema_is_refused(workspace: Workspace, 
     """It cannot be migrated where it lies."""
     with Catalog.open(workspace) as catalog:
         catalog.database.connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) - 1}")
-    monkeypatch.setattr("fototeca.collect.catalog.schema.os.access", lambda path, mode: False)
+    monkeypatch.setattr("fototeca.collect.catalog.connection.os.access", lambda path, mode: False)
     with pytest.raises(FototecaError, match="copy the workspace to a writable folder"):
         Catalog.open(workspace)
 
