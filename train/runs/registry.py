@@ -107,9 +107,8 @@ class Run:
         if "snapshot_of" in self.config:
             return f"fototeca train ensemble {quote(str(self.config['snapshot_of']))}"
         if self.regime == "ensemble":
-            return (
-                f"fototeca train ensemble {' '.join(map(quote, self.config['of']))} --method {quote(str(self.config['method']))}"
-            )
+            members, method = map(quote, self.config.get("of", ())), quote(str(self.config.get("method", "mean")))
+            return f"fototeca train ensemble {' '.join(members)} --method {method}"
         return train_command(self.config)
 
     @cached_property
