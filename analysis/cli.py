@@ -35,7 +35,7 @@ def evaluate(
     run: RunArgument,
     split: SplitOption = "val",
     tta: Annotated[
-        bool, typer.Option("--tta", help="Also measure test-time augmentation (mirrored and zoomed views): gain and cost.")
+        bool, typer.Option("--tta", help="Also measure test-time augmentation (mirrored, zoomed views): gain and cost.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

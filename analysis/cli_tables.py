@@ -88,7 +88,8 @@ def _metric_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     if evaluation.tta is not None:
         tta = evaluation.tta
         cost = f"{tta.seconds_per_image:.3f} s per image, {tta.seconds_per_image_alone:.3f} s without"
-        rows.append(("accuracy with TTA", _percent(tta.accuracy), f"gain {tta.gain:+.1%}, p = {tta.p:.3f}, {cost}"))
+        unused = "" if tta.used else "not used: it loses on validation; "
+        rows.append(("accuracy with TTA", _percent(tta.accuracy), f"{unused}gain {tta.gain:+.1%}, p = {tta.p:.3f}, {cost}"))
     return rows
 
 

@@ -15,9 +15,9 @@ def compute_loss(
 ) -> torch.Tensor:
     """Return the mean cross-entropy of logits (N, C) against classes (N,) or fractions (N, C); multi-label, the binary one.
 
-    `weights` (C,) multiply the loss of images of a class (single-label, divided by the sum of the images' weights) or of positives
-    (multi-label). They weigh by the true class only: torch's `weight` and `pos_weight` also multiply the mass that `smoothing`
-    gives to other classes, so that with rare classes the best prediction is a wrong one.
+    `weights` (C,) multiply the loss of images of a class (single-label, divided by the sum of the images' weights) or of
+    positives (multi-label). They weigh by the true class only: torch's `weight` and `pos_weight` also multiply the mass that
+    `smoothing` gives to other classes, so that with rare classes the best prediction is a wrong one.
     """
     if weights is None or not smoothing:
         if multi:
