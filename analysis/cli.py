@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from fototeca.core.console import notify
+from fototeca.core.console import echo, notify
 from fototeca.core.errors import EXIT_SHORT
 from fototeca.core.workspace import Workspace
 
@@ -23,7 +23,7 @@ OutputOption = Annotated[Path | None, typer.Option(file_okay=False, help="Output
 def _print(value: Any, as_json: bool, table: str) -> None:  # noqa: ANN401 - any JSON value
     from fototeca.analysis.cli_tables import to_json_text
 
-    typer.echo(to_json_text(value) if as_json else table)
+    echo(to_json_text(value) if as_json else table)
 
 
 def _print_paths(paths: Sequence[Path], as_json: bool) -> None:
@@ -220,11 +220,11 @@ def predict(
     predictions = summary.count(stream)
     if as_json:
         for text in stream_json(prediction.to_json() for prediction in predictions):
-            typer.echo(text, nl=False)
+            echo(text, end="")
     else:
         for _ in predictions:
             pass
-        typer.echo(summary.text(top))
+        echo(summary.text(top))
     if reasons := summary.reasons:
         hint = "; --allow-loopback allows loopback addresses" if "private-address" in reasons and not allow_loopback else ""
         notify(f"fototeca: {reasons.total()} of {summary.n} images could not be read: {', '.join(sorted(reasons))}{hint}")

@@ -24,6 +24,7 @@ from fototeca.analysis.images import add_caption, contact_sheet, overlay, read_s
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
+from fototeca.core.public_url import public_url
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest
 from fototeca.train.runs import load_model, load_run_manifest
@@ -208,7 +209,7 @@ def _describe(
         predicted=results.predicted_labels[index],
         confidence=float(results.confidence[index]),
         source=row.source,
-        page_url=row.page_url,
+        page_url=public_url(row.page_url),
         nearest_training=neighbors.get(row.image_id, []),
         maps=maps.get(row.image_id),
     )

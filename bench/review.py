@@ -2,7 +2,7 @@
 
     python bench/review.py [--images 20000]
 
-Drawn images of 160×120, in FiftyOne's default database and a temporary workspace; the dataset is removed at the end.
+Drawn images of 160×120, in fototeca's own database and a temporary workspace; the dataset is removed at the end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.review.fiftyone_app import apply_review, dataset_name, push_review, serve_app
+from fototeca.curate.review.app_server import serve_app
+from fototeca.curate.review.fiftyone_app import apply_review, push_review
+from fototeca.curate.review.fiftyone_samples import dataset_name
 from fototeca.curate.review.session import ReviewSession
 
 PORT = 5199
@@ -87,20 +89,16 @@ def measure_app(workspace: Workspace) -> None:
     """Measure the time until the first images of the dataset, and of saved views, are visible."""
     import fiftyone
 
-    dataset = fiftyone.load_dataset(dataset_name(workspace))
-    app = serve_app(fiftyone, dataset, PORT)
+    with serve_app(fiftyone, workspace, PORT) as server:
 
-    def show(view: str) -> None:
-        with open_browser(headed=False, user_agent="") as browser:
-            browser.get(f"http://127.0.0.1:{PORT}/datasets/{dataset.name}{view}")
-            WebDriverWait(browser, 120, 0.1).until(lambda _: browser.find_elements(By.CSS_SELECTOR, "canvas"))
+        def show(view: str) -> None:
+            with open_browser(headed=False, user_agent="") as browser:
+                browser.get(server.new_address(f"/datasets/{dataset_name(workspace)}{view}"))
+                WebDriverWait(browser, 120, 0.1).until(lambda _: browser.find_elements(By.CSS_SELECTOR, "canvas"))
 
-    try:
         print_time("App, including the start of Chromium", lambda: show(""))
-        print_time("App, view of a category", lambda: show("?view=category-class-3"))
+        print_time("App, view of a category", lambda: show("?view=category-04-class-3"))
         print_time("App, view of unreviewed images", lambda: show("?view=9-not-reviewed"))
-    finally:
-        app.close()
 
 
 def edit(workspace: Workspace, count: int) -> None:

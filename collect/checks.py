@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from fototeca.collect.api.credentials import key_checks
 from fototeca.collect.api.quotas import read_quotas
 from fototeca.collect.sources import list_keys
@@ -10,8 +12,26 @@ from fototeca.vision.checks import Check
 
 
 def run_checks() -> list[Check]:
-    """Check the browser and its driver, the keys of services and hubs, and the quotas that services last reported."""
-    return [*_browser_checks(), *key_checks(list_keys()), *_quota_checks()]
+    """Check Python's release, the browser and its driver, the keys of services and hubs, and their last reported quotas."""
+    return [python_check(sys.version_info[:3]), *_browser_checks(), *key_checks(list_keys()), *_quota_checks()]
+
+
+_TARFILE_FIXED = {(3, 11): 14, (3, 12): 12, (3, 13): 6}
+"""First patch release of each Python with the fixes of tarfile: CVE-2024-6232, CVE-2025-4517 and its family, CVE-2025-8194.
+
+Source: the change logs of CPython. Python 3.14 has had them from its first release on.
+"""
+
+
+def python_check(version: tuple[int, int, int]) -> Check:
+    """Check that a release of Python has the security fixes of tarfile; a Linux distribution may have backported them.
+
+    fototeca checks the headers of archives itself; other programs in the same environment may not.
+    """
+    fixed = _TARFILE_FIXED.get(version[:2], 0)
+    name, series = ".".join(map(str, version)), ".".join(map(str, version[:2]))
+    detail = name if version[2] >= fixed else f"{name} lacks security fixes of tarfile (CVE-2025-4517, CVE-2025-8194)"
+    return Check("python", version[2] >= fixed, detail, f"install Python {series}.{fixed} or newer")
 
 
 def _quota_checks() -> list[Check]:

@@ -11,28 +11,14 @@ from pathlib import Path
 
 import psutil
 
+from fototeca.collect.catalog.erasures import is_erased
 from fototeca.collect.host_id import HOST_ID, STALE_AFTER_SECONDS
+from fototeca.collect.store_names import EXTENSIONS as EXTENSIONS
+from fototeca.collect.store_names import is_store_path as is_store_path
 from fototeca.core.files import atomic_write
 from fototeca.core.workspace import Workspace
 
-EXTENSIONS = {
-    "JPEG": "jpg",
-    "PNG": "png",
-    "WEBP": "webp",
-    "GIF": "gif",
-    "BMP": "bmp",
-    "TIFF": "tif",
-    "AVIF": "avif",
-    "MPO": "jpg",
-    "HEIF": "heic",
-    "JXL": "jxl",
-    "PPM": "ppm",
-}
-"""File extension by Pillow's format name; formats not listed here are rejected."""
-
-
 _ID = re.compile(r"[0-9a-f]{64}")
-_SUFFIXES = frozenset(EXTENSIONS.values())
 
 
 def compute_image_id(data: bytes) -> str:
@@ -45,25 +31,31 @@ def image_path(workspace: Workspace, image_id: str, image_format: str) -> Path:
     return workspace.images / image_id[:2] / f"{image_id}.{EXTENSIONS[image_format]}"
 
 
-def is_store_path(image_id: str, path: str) -> bool:
-    """Return True if `path`, relative to the workspace, is the store's own for a valid image id."""
-    stem, _, suffix = path.rpartition(".")
-    return stem == f"data/images/{image_id[:2]}/{image_id}" and suffix in _SUFFIXES
-
-
 def store_image(workspace: Workspace, data: bytes, image_format: str) -> tuple[str, Path]:
-    """Write the bytes unless the store has them; return their image id and path. Safe across threads and processes."""
+    """Write the bytes unless the store has them; return their image id and path. Safe across threads and processes.
+
+    ErasedImageError if the image was erased on request.
+    """
     image_id = compute_image_id(data)
+    if is_erased(workspace.catalog, image_id):
+        raise ErasedImageError
     path = image_path(workspace, image_id, image_format)
     if not path.exists():
         with atomic_write(path, _staging_folder(workspace)) as file:
             file.write(data)
+        if is_erased(workspace.catalog, image_id):  # by another process, which may have looked for the file before it was there
+            path.unlink(missing_ok=True)
+            raise ErasedImageError
     return image_id, path
 
 
 def list_stored_images(workspace: Workspace) -> list[Path]:
     """List the store's files in image id order, without files that a file manager or a NAS added."""
     return sorted(path for path in workspace.images.glob("[0-9a-f][0-9a-f]/*") if _ID.fullmatch(path.stem) and path.is_file())
+
+
+class ErasedImageError(Exception):
+    """The bytes are those of an image that was erased on request."""
 
 
 class FetchFailedError(Exception):

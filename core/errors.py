@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from fototeca.core.console import escape_text
+from fototeca.core.public_url import redact_urls
+
 EXIT_DONE, EXIT_BUG, EXIT_USAGE, EXIT_SHORT, EXIT_OUTSIDE = 0, 1, 2, 3, 4
 """Exit codes: done; a bug; wrong use or input; done but short of what was asked; something outside failed."""
 
 
 class FototecaError(Exception):
     """An error that a user can fix: one line that says what is wrong, and a hint that says what to do.
+
+    URLs in both lose user names, passwords and signatures; control and bidi characters are escaped.
 
     The command line prints it without a traceback and exits with `exit_code`. The tree:
 
@@ -30,9 +35,8 @@ class FototecaError(Exception):
     exit_code = EXIT_USAGE
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = escape_text(redact_urls(message)), escape_text(redact_urls(hint))
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message

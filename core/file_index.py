@@ -27,11 +27,18 @@ def _nfc(part: str) -> str:
 
 
 def _folded(part: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", part).casefold())
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", part).casefold())
+    return re.sub(r"\.jpeg$", ".jpg", folded)
 
 
 def _stem(part: str) -> str:
     return _IMAGE_ENDING.sub("", _folded(part))
+
+
+def _number(part: str) -> str:
+    """Return the stem; of a number, as spreadsheets write it: without leading zeros and a decimal zero."""
+    match = re.fullmatch(r"0*(\d+)(\.0+)?", _stem(part))
+    return match[1] if match else _stem(part)
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class FileIndex:
 
     def __init__(self, names: Iterable[tuple[str, str]]) -> None:
         self._files: dict[Key, dict[str, list[tuple[tuple[str, ...], str]]]] = {}
-        keys: tuple[Key, ...] = (_nfc, _folded, _stem)
+        keys: tuple[Key, ...] = (_nfc, _folded, _stem, _number)
         for key in keys:
             self._files[key] = defaultdict(list)
         for name, target in names:
@@ -73,7 +80,7 @@ class FileIndex:
 
         The first of these that matches any file counts: the same path; the path in a folder below; a path that ends with
         the file's whole path, as an absolute one does. Each is tried as written, then in any case, then, for a name without
-        ending, with any ending; then for the path of a URL, and without URL quotes.
+        ending, with any ending, and for a number also without leading zeros; then for the path of a URL, and without URL quotes.
         """
         for variant in name_variants(name):
             parts = split_name(variant)
@@ -83,7 +90,7 @@ class FileIndex:
         return NO_MATCH
 
     def _find(self, parts: tuple[str, ...], key: Key) -> FileMatch:
-        if key is _stem and has_image_ending(parts[-1]):
+        if key in (_stem, _number) and has_image_ending(parts[-1]):
             return NO_MATCH
         wanted = _keyed(parts, key)
         candidates = self._files[key].get(wanted[-1], [])

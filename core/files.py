@@ -11,9 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from fototeca.core.console import escape_text
+
 
 @contextmanager
-def atomic_write(path: Path, temporary_folder: Path | None = None) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path, temporary_folder: Path | None = None, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """Open a temporary file for writing; flush it to disk and rename it to `path` when the block ends.
 
     If the block raises, the temporary file is removed and an existing file stays unchanged.
@@ -22,10 +24,11 @@ def atomic_write(path: Path, temporary_folder: Path | None = None) -> Iterator[I
         path: the file to write; its parent folder is created.
         temporary_folder: folder of the temporary file, on the same disk; by default that of `path`. The temporary name
             contains the process id.
+        mode: permissions of the file, less those that the umask denies.
     """
     temporary = (temporary_folder or path.parent) / f".{os.getpid()}.{path.name[:40]}.{os.urandom(4).hex()}.tmp"
     try:
-        with _create(temporary) as file:
+        with _create(temporary, mode) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -42,24 +45,28 @@ def atomic_write(path: Path, temporary_folder: Path | None = None) -> Iterator[I
         raise
 
 
-def _create(path: Path) -> IO[bytes]:
+def _create(path: Path, mode: int) -> IO[bytes]:
     """Create a file; its folder is created only if that fails, which is rare."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags, mode)
+
     try:
-        return path.open("xb")
+        return open(path, "xb", opener=opener)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("xb")
+        return open(path, "xb", opener=opener)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path` atomically."""
-    with atomic_write(path) as file:
+def write_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write `content` to `path` atomically, with the permissions `mode`."""
+    with atomic_write(path, mode=mode) as file:
         file.write(content)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically, as UTF-8 with LF line ends."""
-    write_bytes(path, text.encode("utf-8"))
+def write_text(path: Path, text: str, mode: int = 0o666) -> None:
+    """Write `text` to `path` atomically, as UTF-8 with LF line ends, with the permissions `mode`."""
+    write_bytes(path, text.encode("utf-8"), mode)
 
 
 _FORMULA = re.compile(r"[\s\0]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
@@ -72,14 +79,16 @@ def escape_formula(cell: object) -> object:
 
 
 def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[object]], *, spreadsheet_safe: bool = False) -> bytes:
-    """Return a CSV file: UTF-8, LF line ends, quoted as in RFC 4180.
+    """Return a CSV file: UTF-8, LF line ends, quoted as in RFC 4180; control and bidi characters are escaped.
 
     `spreadsheet_safe`: see `escape_formula`; such a file is for people, since its cells differ from the values.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([escape_formula(cell) for cell in row] if spreadsheet_safe else row for row in rows)
+    for row in rows:
+        cells = [escape_text(cell, lines=True) if isinstance(cell, str) else cell for cell in row]
+        writer.writerow([escape_formula(cell) for cell in cells] if spreadsheet_safe else cells)
     return text.getvalue().encode("utf-8")
 
 

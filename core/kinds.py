@@ -24,6 +24,9 @@ MAX_TEXT = 100_000
 MAX_COUNT = 2**53
 """Largest number of anything: larger integers do not survive JSON and floating point."""
 
+MISSING = object()
+"""Value of a key that is not there."""
+
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -36,7 +39,8 @@ class Problem:
     expected: str
 
     def __str__(self) -> str:
-        return f"{self.field or 'the content'} is {shorten(self.value)}, not {self.expected}"
+        field = self.field or "the content"
+        return f"{field} is missing" if self.value is MISSING else f"{field} is {shorten(self.value)}, not {self.expected}"
 
 
 class Kind:
@@ -252,14 +256,7 @@ class Record(Kind):
             if name in value:
                 yield from kind.problems(value[name], place)
             elif name in self.required:
-                yield Problem(place, Missing(), _noun(kind))
-
-
-class Missing:
-    """The value of a key that is not there."""
-
-    def __repr__(self) -> str:
-        return "missing"
+                yield Problem(place, MISSING, kind.expected)
 
 
 def shorten(value: object) -> str:
@@ -270,10 +267,6 @@ def shorten(value: object) -> str:
         text = f"a value of type {type(value).__name__}"
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
-
-
-def _noun(kind: Kind) -> str:
-    return "a value" if isinstance(kind, Anything) else kind.expected
 
 
 @lru_cache(maxsize=4096)
@@ -309,6 +302,7 @@ NAME = Text("", 'a name without | / \\ or quotes, such as "siberian-husky"', 255
 TIME = Text("", "a time in UTC such as 2026-01-31T12:00:00+00:00", 40, is_time)
 LABEL = Text("", "categories, sorted and joined by |", MAX_TEXT, is_label)
 VERSION = Text(r"v\d{3,9}", "a version such as v001", 10)
+GROUP = Text(r"[0-9A-Za-z._:-]+", "an id of letters, digits and . _ : -", 128)
 SPLIT = Choice(("train", "val", "test"))
 LINE = Text(r"[^\r\n]*", "text of one line")
 FILE_NAME = Text(r"(?!\.{1,2}$)[^/\\:]+", "the name of a file, without folders", 255)

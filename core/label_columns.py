@@ -136,7 +136,8 @@ def _choose_path(table: Table, rows: Sequence[TableRow], header: bool, is_file: 
         index: PATH_HEADERS.index(name) for index in width if (name := normalize_header(table.columns[index])) in PATH_HEADERS
     }
     files = {index: _count(rows, index, is_file) for index in (usual if header and usual else width)}
-    best = min(files, key=lambda index: (-files[index], usual.get(index, len(PATH_HEADERS)), index), default=0)
+    endings = {index: _count(rows, index, has_image_ending) for index in files}  # classes may be numbers, as files are
+    best = min(files, key=lambda index: (-files[index], usual.get(index, len(PATH_HEADERS)), -endings[index], index), default=0)
     if not usual and not files.get(best):
         hint = f"it has: {_listed(table.columns)}; name its columns: --columns path=COLUMN,label=COLUMN"
         raise FototecaError(f"{table.name} has no column of file names", hint)

@@ -29,9 +29,6 @@ OUTCOME_TEXTS: dict[RowOutcome, str] = {
 }
 """Text of each outcome other than `applied`."""
 
-REJECT = "reject"
-"""Label that rejects an image; `reject:REASON` gives a reason."""
-
 
 @dataclass(frozen=True)
 class LabelRow:
@@ -94,33 +91,37 @@ class Classes:
     """The category of each class name in a file: by a mapping, by its exact name, or but for spelling."""
 
     def __init__(
-        self, settings: Settings, mapping: Mapping[str, str] = MappingProxyType({}), *, can_reject: bool = False
+        self,
+        settings: Settings,
+        mapping: Mapping[str, str] = MappingProxyType({}),
+        *,
+        rejection_of: Callable[[str], str] = lambda label: "",
     ) -> None:
         """Prepare a search for categories.
 
         Args:
             settings: categories of the workspace.
             mapping: category of each class name, "" for classes to leave out.
-            can_reject: the labels `reject` and `reject:REASON` reject an image.
+            rejection_of: returns `reject` or `reject:REASON` for a label that rejects an image, "" for others.
         """
         self.settings = settings
-        self._can_reject = can_reject
+        self._rejection_of = rejection_of
         self._mapping = {to_nfc(name): category for name, category in mapping.items()}
         self._spellings = category_spellings(settings)
 
     def find(self, name: str) -> str:
-        """Return the category of a class, "" if it has none; a rejection stays as it is."""
+        """Return the category of a class, "" if it has none; `reject` or `reject:REASON` for a rejection."""
         text = to_nfc(name.strip())
         for key in (text, re.sub(r"\.0+$", "", text)):  # a number that a spreadsheet made a decimal
             if key in self._mapping:
                 return self._mapping[key]
-        if text in self.settings.names or self.is_rejection(text):
+        if text in self.settings.names:
             return text
-        return find_category(text, self._spellings)
+        return find_category(text, self._spellings) or self._rejection_of(text)
 
     def is_rejection(self, label: str) -> bool:
-        """Return True for `reject` and `reject:REASON`, unless a category has that name."""
-        return self._can_reject and label not in self.settings.names and label.partition(":")[0].strip().lower() == REJECT
+        """Return True for a result of `find` that is a rejection, and no category."""
+        return label not in self.settings.names and bool(self._rejection_of(label))
 
     def knows(self, name: str) -> bool:
         """Return True for a name of a category, and for a class that the mapping names."""

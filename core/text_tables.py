@@ -145,7 +145,7 @@ def _read_delimited(text: str, file: Path) -> Table:
     text = text[marked.end() :] if marked else text
     delimiter = marked[1] if marked else _find_delimiter(text)
     records = [(line + lines_before, cells) for line, cells in _records(text, delimiter, file)]
-    while records and not any(cell.strip() for cell in records[0][1]):
+    while records and (not any(cell.strip() for cell in records[0][1]) or _is_comment(records)):
         records.pop(0)
     if not records:
         raise FototecaError(f"{file} has no rows", "add one row per image")
@@ -158,6 +158,12 @@ def _read_delimited(text: str, file: Path) -> Table:
         columns = columns[:-1]  # a delimiter at the end of every line
     rows = tuple(_make_row(line, cells, len(columns)) for line, cells in records[1:])
     return Table(file.name, tuple(cell.strip() for cell in columns), rows, first_line, delimiter)
+
+
+def _is_comment(records: Sequence[tuple[int, Sequence[str]]]) -> bool:
+    """Return True if the first record is one cell that begins with `#`, above records of several cells."""
+    (_, first), *rest = records
+    return len(first) == 1 and first[0].startswith("#") and bool(rest) and len(rest[0][1]) > 1
 
 
 def _make_row(line: int, cells: Sequence[str], width: int) -> TableRow:

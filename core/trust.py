@@ -102,8 +102,7 @@ def record_trust(root: Path, things: Sequence[TrustedThing]) -> None:
         )
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     document = {"workspace": str(root), "sha256": {thing.name: thing.digest for thing in things}}
-    with atomic_write(path) as file:
-        Path(file.name).chmod(0o600)
+    with atomic_write(path, mode=0o600) as file:
         file.write(json.dumps(document, ensure_ascii=True, indent=2).encode() + b"\n")
 
 

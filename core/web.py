@@ -7,8 +7,8 @@ file that only this user can read and that leads to the page. hypercorn is impor
 from __future__ import annotations
 
 import asyncio
+import errno
 import html
-import os
 import socket
 import threading
 import webbrowser
@@ -19,7 +19,9 @@ from typing import Any
 
 from fototeca.core.console import notify
 from fototeca.core.errors import ExternalError
-from fototeca.core.web_guard import LOCAL, POLICY, Application, Guard, WebLimits
+from fototeca.core.files import write_text
+from fototeca.core.web_guard import LOCAL, POLICY, Application, Guard
+from fototeca.core.web_limits import WebLimits
 
 _STOP_SECONDS = 3.0
 """Time that running requests have to end when the server stops."""
@@ -63,7 +65,7 @@ class LocalServer:
             to: path of the page.
         """
         path = folder / "open.html"
-        _write_private(path, _leading_page(self.new_address(to, lambda: path.unlink(missing_ok=True))))
+        write_text(path, _leading_page(self.new_address(to, lambda: path.unlink(missing_ok=True))), mode=0o600)
         self._files.append(path)
         webbrowser.open(path.absolute().as_uri())
 
@@ -129,7 +131,7 @@ def serve_locally(app: Application, *, port: int, policy: str = POLICY, limits: 
         limits: sizes, times and rates.
 
     Raises:
-        ExternalError: (exit 4) the port is in use.
+        ExternalError: (exit 4) the port is in use, or cannot be used.
 
     Example:
         with serve_locally(app, port=5151) as server:
@@ -145,6 +147,11 @@ def serve_locally(app: Application, *, port: int, policy: str = POLICY, limits: 
         server.stop()
 
 
+def check_port(port: int) -> None:
+    """Raise ExternalError (exit 4) if nothing can be served at the port, before work that takes long."""
+    _listen(port).close()
+
+
 def _listen(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -153,8 +160,9 @@ def _listen(port: int) -> socket.socket:
         listener.listen()
     except (OSError, OverflowError) as error:
         listener.close()
-        hint = "is the port free? choose another with --port"
-        raise ExternalError(f"the page cannot be served at {LOCAL}:{port}: {error}", hint) from None
+        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        problem = f"port {port} is in use" if in_use else f"the page cannot be served at {LOCAL}:{port}: {error}"
+        raise ExternalError(problem, "choose another port with --port") from None
     return listener
 
 
@@ -163,11 +171,3 @@ def _leading_page(url: str) -> str:
         '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>fototeca</title>'
         f'<meta http-equiv="refresh" content="0;url={html.escape(url)}"><a href="{html.escape(url)}">fototeca</a>\n'
     )
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600. An existing one, which may be a link, is removed first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)

@@ -15,16 +15,16 @@ import html
 import json
 import re
 import secrets
-import sys
-import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
+
+from fototeca.core.console import notify
+from fototeca.core.web_limits import Bucket, WebLimits
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -59,25 +59,6 @@ _HEADERS = {
 _CLOSED = "open this page with the newest address that fototeca printed; an address opens one browser"
 
 
-@dataclass(frozen=True)
-class WebLimits:
-    """Limits of a local server.
-
-    Attributes:
-        max_body: bytes of a request's body.
-        body_seconds: time in which a body must arrive completely.
-        requests: answered requests at one time.
-        per_second: requests with the cookie, on average; ten times as many at once.
-        refused_per_second: refused requests that get an explanation, on average; ten times as many at once.
-    """
-
-    max_body: int = 4_000_000
-    body_seconds: float = 20.0
-    requests: int = 64
-    per_second: float = 200.0
-    refused_per_second: float = 5.0
-
-
 class Refusal(Exception):
     """A request that is refused with an HTTP status."""
 
@@ -106,8 +87,8 @@ class Guard:
         self._keys: dict[bytes, Callable[[], None] | None] = {}
         self._sessions: dict[bytes, None] = {}
         self._running = 0
-        self._allowed = _Bucket(self.limits.per_second)
-        self._refused = _Bucket(self.limits.refused_per_second)
+        self._allowed = Bucket(self.limits.per_second)
+        self._refused = Bucket(self.limits.refused_per_second)
 
     def new_address(self, to: str = "/", on_open: Callable[[], None] | None = None) -> str:
         """Return a URL that opens the path `to` in one browser. `on_open` is called when it was used."""
@@ -149,6 +130,8 @@ class Guard:
 
     def _check_source(self, scope: Message, headers: Mapping[str, str]) -> None:
         """Refuse another host name (DNS rebinding) and another site's page (forgery). Only reading needs no Origin."""
+        if not scope["path"].startswith("/"):  # a whole URL, which may name another host than Host does
+            raise Refusal(HTTPStatus.BAD_REQUEST)
         host = headers.get("host", "").lower()
         origin = headers.get("origin", f"http://{host}" if scope["method"] in _SAFE_METHODS else "")
         if host not in self.hosts or origin != f"http://{host}":
@@ -169,7 +152,8 @@ class Guard:
             on_open = self._keys.pop(digest)
             cookies = [(b"set-cookie", f"{self._new_session()}; HttpOnly; SameSite=Strict; Path=/".encode("ascii"))]
             if on_open:
-                on_open()
+                with suppress(OSError):  # a closed terminal or a full disk leaves the page open
+                    on_open()
         if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
             await response.send_all(HTTPStatus.SEE_OTHER, b"", [*cookies, (b"location", target.encode("ascii"))])
         else:
@@ -200,13 +184,15 @@ class Guard:
                 more = True
                 while more:
                     message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Refusal(HTTPStatus.BAD_REQUEST)
                     body += message.get("body", b"")
                     more = message.get("more_body", False)
                     if len(body) > self.limits.max_body:
                         raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         except TimeoutError:
             raise Refusal(HTTPStatus.REQUEST_TIMEOUT) from None
-        messages = [{**message, "body": bytes(body)} if message["type"] == "http.request" else message]
+        messages: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
         async def replay() -> Message:
             return messages.pop() if messages else await receive()
@@ -220,7 +206,7 @@ class Guard:
         except Refusal:
             raise
         except Exception:
-            print(traceback.format_exc(), file=sys.stderr, flush=True)
+            notify(traceback.format_exc())
             if not response.started:
                 raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR) from None
 
@@ -261,25 +247,6 @@ class _Response:
     def _is_kept(self, name: bytes, value: bytes) -> bool:
         is_replaced = name in self._headers and name not in (b"cache-control", b"content-security-policy")
         return not is_replaced and not name.startswith(b"access-control-")
-
-
-class _Bucket:
-    """Allows `rate` events per second on average, and ten seconds' worth at once."""
-
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
-        self.level = self.size = 10 * rate
-        self.time = time.monotonic()
-
-    def take(self) -> bool:
-        """Count an event; return False if there were too many."""
-        now = time.monotonic()
-        self.level = min(self.size, self.level + (now - self.time) * self.rate)
-        self.time = now
-        if self.level < 1:
-            return False
-        self.level -= 1
-        return True
 
 
 def _hosts(port: int) -> frozenset[str]:

@@ -23,6 +23,7 @@ from fototeca.core.kinds import Integer, Problem, Record
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest_fields import COLUMNS, FIELDS_IF_SET, METADATA, SCHEMA, RowCheck
+from fototeca.curate.tombstones import read_tombstones
 
 SplitName = Literal["train", "val", "test"]
 
@@ -199,9 +200,13 @@ def read_metadata(workspace: Workspace, version: str) -> dict[str, Any]:
 
 
 def image_path(workspace: Workspace, row: ManifestRow) -> Path:
-    """Return the path of the row's file. FototecaError if it is missing."""
+    """Return the path of the row's file. FototecaError if it is missing or erased."""
     path = workspace.root / row.path
     if not path.is_file():
+        if row.image_id in read_tombstones(workspace):
+            raise FototecaError(
+                f"image {row.image_id[:12]} was erased, and this version has it", "freeze a new version: fototeca curate freeze"
+            )
         raise FototecaError(
             f"image {row.image_id[:12]} is missing: {row.path}", "restore the file, or collect it again from its source"
         )

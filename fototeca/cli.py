@@ -16,7 +16,7 @@ import typer
 
 from fototeca.analysis.cli import app as analysis_app
 from fototeca.collect.cli.main import app as collect_app
-from fototeca.core.console import escape_text, notify
+from fototeca.core.console import echo, escape_text, notify
 from fototeca.core.errors import EXIT_DONE, EXIT_OUTSIDE, EXIT_USAGE, FototecaError
 from fototeca.core.mirror_hint import mirror_hint
 from fototeca.core.settings import MIN_TARGET, Task
@@ -82,8 +82,8 @@ def init(
         notify(f"warning: a target of {target} images per category is small; {MIN_TARGET} or more are recommended")
     if hint := mirror_hint(workspace.settings.names):
         notify(f"note: {hint}")
-    typer.echo(f"workspace ready: {workspace.root}")
-    typer.echo(
+    echo(f"workspace ready: {workspace.root}")
+    echo(
         f"next: edit {workspace.config.name} (queries) and {workspace.report_text.name} (your text);"
         " then run: fototeca collect --help"
     )
@@ -98,7 +98,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     from fototeca.collect.status import status_table, workspace_status
 
     result = workspace_status(Workspace.find())
-    typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else status_table(result))
+    echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else status_table(result))
 
 
 @app.command()
@@ -116,11 +116,11 @@ def trust(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
     things = list_trusted_things(root)
     new = list_untrusted(root, things)
     if as_json:
-        typer.echo(json.dumps([thing.to_json() for thing in things], indent=2))
+        echo(json.dumps([thing.to_json() for thing in things], indent=2))
     else:
         for thing in new:
-            typer.echo(f"{thing.kind} {escape_text(thing.name)}, SHA-256 {thing.digest[:16]}")
-            typer.echo("".join(f"    {escape_text(line)}\n" for line in thing.content.splitlines()))
+            echo(f"{thing.kind} {escape_text(thing.name)}, SHA-256 {thing.digest[:16]}")
+            echo("".join(f"    {escape_text(line)}\n" for line in thing.content.splitlines()))
     if new and sys.stdin.isatty() and not typer.confirm("Trust what is shown?", err=True):
         raise FototecaError("nothing was trusted", "edit or delete these files, or run: fototeca trust")
     record_trust(root, things)
@@ -139,10 +139,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
     results = [*collect_checks(), *curate_checks(), *vision_checks(), *_mirror_checks()]
     if as_json:
-        typer.echo(json.dumps([check.__dict__ for check in results], ensure_ascii=False, indent=2))
+        echo(json.dumps([check.__dict__ for check in results], ensure_ascii=False, indent=2))
     else:
         for check in results:
-            typer.echo(
+            echo(
                 f"{'ok     ' if check.ok else 'missing'}  {check.name}: {check.detail}"
                 + ("" if check.ok else f"\n         fix: {check.fix}")
             )

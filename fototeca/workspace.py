@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fototeca.collecting import CollectingWorkspace
 from fototeca.core.settings import Task
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fototeca.core.trust import TrustedThing
     from fototeca.curate.duplicates.listing import MemberRow
     from fototeca.curate.duplicates.results import DedupResult
+    from fototeca.curate.erasure.erase import EraseResult
     from fototeca.curate.label_issues.find import LabelIssue
     from fototeca.curate.labels.from_file import LabelFileResult
     from fototeca.curate.quality.checks import QualityIssue
@@ -169,6 +170,40 @@ class Workspace(CollectingWorkspace):
         from fototeca.curate.review.apart import declare_apart
 
         return declare_apart(self, image_ids, comment=comment)
+
+    def fiftyone_dataset(self) -> Any:  # noqa: ANN401 - FiftyOne ships no types
+        """Return the FiftyOne dataset of the review that is running (`fototeca curate review`), for FiftyOne's own API.
+
+        Edits of it are applied when the review ends, as those in the App are.
+        """
+        from fototeca.curate.review.running import open_dataset
+
+        return open_dataset(self)
+
+    def erase(
+        self,
+        image_ids: Sequence[str] = (),
+        *,
+        reason: str,
+        urls: Sequence[str] = (),
+        sources: Sequence[str] = (),
+        file_names: Sequence[str] = (),
+    ) -> EraseResult:
+        """Erase images on request, for good and without a question: files, thumbnails, caches, reports and predictions.
+
+        A tombstone stays, so that the same bytes are never collected again. The result names versions, runs and exports that
+        contain them.
+
+        Args:
+            image_ids: ids, or unique beginnings of ids.
+            reason: one line, stored with the decision.
+            urls: URLs of images or of their pages.
+            sources: names of sources, all of whose images go.
+            file_names: original file names.
+        """
+        from fototeca.curate.erasure.erase import Selection, erase_images
+
+        return erase_images(self, Selection(tuple(image_ids), tuple(urls), tuple(sources), tuple(file_names)), reason)
 
     def freeze(
         self,

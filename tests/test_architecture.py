@@ -27,7 +27,9 @@ CONTRACTS = {
 ONLY_IN = {
     "distributed": "fototeca.core.pool",
     "fiftyone": "fototeca.curate.review",
+    "hypercorn": "fototeca.core.web",
     "selenium": "fototeca.collect.browser",
+    "webbrowser": "fototeca.core.web",
     "webdriver_manager": "fototeca.collect.browser",
 }
 HEAVY = (
@@ -42,6 +44,8 @@ HEAVY = (
     "scipy",
     "timm",
     "distributed",
+    "hypercorn",
+    "starlette",
 )
 
 
@@ -149,7 +153,7 @@ def test_no_circles(level: str) -> None:
 
 
 def test_heavy_clients_are_imported_in_one_place() -> None:
-    """selenium and webdriver-manager belong to collect/browser, fiftyone to curate/review, distributed to core/pool."""
+    """selenium and webdriver-manager belong to collect/browser, fiftyone to curate/review, the others to core."""
     wrong = [
         f"{name} imports {module}"
         for name, path in MODULES.items()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fototeca.core.console import echo
 from fototeca.core.errors import EXIT_SHORT
 from fototeca.core.workspace import Workspace
 from fototeca.train.config import Device
@@ -40,9 +41,9 @@ def _print(summaries: RunSummary | list[RunSummary], as_json: bool) -> None:
     if as_json:
         documents = [row.to_json() for row in rows]
         document = documents[0] if isinstance(summaries, RunSummary) else documents
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        typer.echo(runs_table(rows))
+        echo(runs_table(rows))
 
 
 @app.command()
@@ -142,10 +143,10 @@ def lr_find_command(
 
     result = find_lr(Workspace.find(), TrainConfig(**settings), low=low, high=high, steps=steps)
     if as_json:
-        typer.echo(json.dumps(result.to_json(), indent=2))
+        echo(json.dumps(result.to_json(), indent=2))
     else:
         curve = f"{result.learning_rate[0]:g} {sparkline(result.loss)} {result.learning_rate[-1]:.2g}"
-        typer.echo(f"{curve}\nsuggested: --lr {result.suggested:g}\n{result.plot}")
+        echo(f"{curve}\nsuggested: --lr {result.suggested:g}\n{result.plot}")
 
 
 @app.command()
@@ -204,7 +205,7 @@ def list_command(as_json: JsonOption = False) -> None:
     runs = list_runs(Workspace.find(), unfinished=True)
     _print(summarize_runs(runs), as_json)
     if not as_json:
-        typer.echo("".join(f"{line}\n" for line in describe_unfinished(runs)), nl=False)
+        echo("".join(f"{line}\n" for line in describe_unfinished(runs)), end="")
 
 
 @app.command()

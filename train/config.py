@@ -269,7 +269,9 @@ def _option(name: str) -> str:
 def train_command(config: Mapping[str, Any]) -> str:
     """Return the shell command that trains the run of a `config.json` again, with the same identity."""
     settings = {field.name: config[field.name] for field in fields(TrainConfig) if config.get(field.name) is not None}
-    plain = TrainConfig(**{name: settings[name] for name in ("manifest", "model", "regime", "optimizer")}).resolved()
+    plain = TrainConfig(
+        **{name: settings[name] for name in ("manifest", "model", "regime", "optimizer") if name in settings}
+    ).resolved()
     defaults = {
         **asdict(plain),
         "optimizer": TrainConfig.optimizer,

@@ -11,19 +11,10 @@ from typing import cast
 
 from PIL import Image, ImageCms
 
-from fototeca.vision.color import has_alpha, to_srgb
+from fototeca.vision.color import has_alpha, strips, to_srgb
 
 FLAT = 16
 """Levels; an image whose channels vary by no more shows nothing."""
-
-_STRIP = 256
-"""Rows converted at a time."""
-
-
-def strips(image: Image.Image) -> Iterator[Image.Image]:
-    """Yield an image in strips from top to bottom, so that it is never held converted as a whole."""
-    for top in range(0, image.height, _STRIP):
-        yield image.crop((0, top, image.width, min(top + _STRIP, image.height)))
 
 
 def is_flat(image: Image.Image) -> bool:
@@ -71,4 +62,16 @@ def render(image: Image.Image, transform: ImageCms.ImageCmsTransform | None, bac
         return colors.convert("RGB")
     whole = Image.new("RGB", colors.size, background)
     whole.paste(colors, mask=colors)
+    return whole
+
+
+def render_whole(image: Image.Image, transform: ImageCms.ImageCmsTransform | None, background: str) -> Image.Image:
+    """Convert an 8-bit image as `render` does, in strips where conversion needs copies beside the result."""
+    if image.mode == "RGB" and transform is None and not background:
+        return render(image, transform, background)
+    whole = Image.new("RGB", image.size)
+    top = 0
+    for strip in strips(image):
+        whole.paste(render(strip, transform, background), (0, top))
+        top += strip.height
     return whole

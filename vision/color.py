@@ -7,6 +7,7 @@ nearly one is ignored.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -31,6 +32,9 @@ _MODELS = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _CLASSES = frozenset(("mntr", "scnr", "prtr", "spac"))
 """Device classes of profiles that describe the colors of an image."""
 
+_STRIP = 256
+"""Rows converted at a time."""
+
 _BASE = {"RGB": "RGB", "RGBA": "RGB", "P": "RGB", "PA": "RGB", "L": "L", "LA": "L", "1": "L", "CMYK": "CMYK"}
 """Mode that a profile is applied to, by the mode of the image."""
 
@@ -39,12 +43,24 @@ def eight_bits(image: Image.Image) -> Image.Image:
     """Scale 16-bit and 32-bit grey levels by the bits in use, floats by their range; return other images unchanged."""
     if not image.mode.startswith(("I", "F")):
         return image
-    values = np.asarray(image, dtype=np.float64)
-    largest = max(float(values.max(initial=0)), 1.0)
+    parts = [np.asarray(part).max(initial=0) for part in strips(image)]
+    largest = max(float(np.max(parts, initial=0)), 1.0)
     top = next((top for top in _TOPS if top >= largest), largest) if image.mode.startswith("I") else largest
-    grey = Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8))
+    levels = np.empty((image.height, image.width), np.uint8)
+    place = 0
+    for part in strips(image):  # as numbers of 64 bits, the whole would take eight times the memory of the result
+        values = np.asarray(part, dtype=np.float64)
+        levels[place : place + len(values)] = np.clip(values / top * 255, 0, 255)
+        place += len(values)
+    grey = Image.fromarray(levels)
     grey.info["icc_profile"] = image.info.get("icc_profile")
     return grey
+
+
+def strips(image: Image.Image) -> Iterator[Image.Image]:
+    """Yield an image in strips from top to bottom, so that it is never held converted as a whole."""
+    for top in range(0, image.height, _STRIP):
+        yield image.crop((0, top, image.width, min(top + _STRIP, image.height)))
 
 
 def has_alpha(image: Image.Image) -> bool:
@@ -86,7 +102,7 @@ def _to_rgb(image: Image.Image, transform: ImageCms.ImageCmsTransform | None) ->
     return converted
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)  # profiles of up to MAX_PROFILE bytes are its keys
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     try:
         opened = ImageCms.getOpenProfile(io.BytesIO(profile))

@@ -56,6 +56,13 @@ _UNSUPPORTED = (
     (b"8BPS", "PSD"),
     (b"\x00\x00\x01\x00", "ICO"),
     (b"PK\x03\x04", "ZIP"),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xffO\xffQ", "JPEG 2000"),
+    (b"#?RADIANCE", "HDR"),
+    (b"v/1\x01", "OpenEXR"),
+    (b"DDS ", "DDS"),
+    (b"SIMPLE  =", "FITS"),
+    (b"AT&TFORM", "DjVu"),
 )
 _VIDEO = (b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"FLV\x01")
 _AVIF = frozenset((b"avif", b"avis"))
@@ -68,7 +75,7 @@ class DecodeError(Exception):
     """An image that cannot be decoded.
 
     Attributes:
-        reason: `not-an-image`, `unsupported-format`, `camera-raw`, `truncated` or `too-many-pixels`.
+        reason: `not-an-image`, `unsupported-format`, `camera-raw`, `truncated`, `too-many-pixels` or `too-costly`.
         detail: what the file is (`DNG`, `SVG`, its size in pixels), or what the decoder reports; may be empty.
     """
 
@@ -80,8 +87,8 @@ class DecodeError(Exception):
 def sniff(data: bytes) -> str:
     """Return the format of a file in memory: JPEG, PNG, GIF, BMP, TIFF, WEBP, AVIF, HEIF, JXL or PPM.
 
-    DecodeError: `camera-raw` with the kind (DNG, NEF, CR3...), `unsupported-format` for SVG, PDF, PSD, ICO and ZIP,
-    `not-an-image` for anything else.
+    DecodeError: `camera-raw` with the kind (DNG, NEF, CR3...), `unsupported-format` for SVG, PDF, PSD, ICO, JPEG 2000 and
+    others, `not-an-image` for anything else.
     """
     return _sniff(io.BytesIO(data))
 

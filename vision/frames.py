@@ -11,8 +11,11 @@ from fototeca.vision.alpha import is_flat
 MAX_FRAMES = 50
 """Frames looked at; if all are flat, the first is read."""
 
-MAX_FRAME_PIXELS = 100_000_000
-"""Pixels of all frames looked at after the first."""
+MAX_FRAME_PIXELS = 30_000_000
+"""Pixels of all frames looked at after the first: about a second."""
+
+MAX_SEARCHED_PIXELS = 12_000_000
+"""Pixels of the largest animation that is searched; of a larger one the first frame is read. Several frames are held at once."""
 
 _SINGLE = frozenset(("MPO", "HEIF"))
 """Formats whose further images are previews, depth maps or other shots, not frames."""

@@ -13,10 +13,10 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from fototeca.vision.alpha import choose_background, is_flat, render, strips
-from fototeca.vision.color import eight_bits, find_transform, to_srgb
+from fototeca.vision.alpha import choose_background, is_flat, render, render_whole
+from fototeca.vision.color import eight_bits, find_transform, strips, to_srgb
 from fototeca.vision.formats import SUFFIXES, DecodeError
-from fototeca.vision.frames import find_frame, is_animated
+from fototeca.vision.frames import MAX_SEARCHED_PIXELS, find_frame, is_animated
 from fototeca.vision.limits import MAX_PIXELS, MAX_STORED_PIXELS
 from fototeca.vision.opening import has_deep_levels, is_rotated, make_upright, open_image, read_orientation, swaps_sides
 
@@ -43,6 +43,9 @@ __all__ = [
 
 DECODE_VERSION = 1
 """Version of the decoding rules (profiles, transparency, orientation, frame), stored in versions, runs and cache keys."""
+
+_STRIP = 256
+"""Rows whose colors are converted at a time."""
 
 Grey = NDArray[np.uint8]
 """Grey levels, (H, W)."""
@@ -79,7 +82,16 @@ class _Frame:
     info: ImageInfo
 
     def render(self) -> Image.Image:
-        return render(self.image, self.transform, self.background)
+        return render_whole(self.image, self.transform, self.background)
+
+    def pixels(self) -> Pixels:
+        """Convert to RGB in strips, so that Pillow never holds it in color as a whole."""
+        pixels = np.empty((self.image.height, self.image.width, 3), np.uint8)
+        top = 0
+        for strip in strips(self.image):
+            pixels[top : top + strip.height] = np.asarray(render(strip, self.transform, self.background))
+            top += strip.height
+        return pixels
 
 
 def inspect(data: bytes, *, max_pixels: int = MAX_STORED_PIXELS) -> ImageInfo:
@@ -116,7 +128,7 @@ def decode_pixels(source: bytes | Path, *, max_pixels: int = MAX_STORED_PIXELS) 
     data = source if isinstance(source, bytes) else source.read_bytes()
     with open_image(data, max_pixels) as image:
         pixels = _jpeg(image, data)
-        return np.array(_read_frame(image, data, max_pixels).render()) if pixels is None else pixels
+        return _read_frame(image, data, max_pixels).pixels() if pixels is None else pixels
 
 
 def decode_grey(source: bytes | Path, *, max_pixels: int = MAX_STORED_PIXELS) -> tuple[Grey, ImageInfo]:
@@ -127,8 +139,10 @@ def decode_grey(source: bytes | Path, *, max_pixels: int = MAX_STORED_PIXELS) ->
     with open_image(data, max_pixels) as image:
         pixels = _jpeg(image, data)
         if pixels is not None:
-            changes = () if find_transform(image) is None else ("profile",)
-            return rgb_to_grey(pixels), ImageInfo("JPEG", image.width, image.height, "RGB", normalized=changes)
+            changes = {"orientation": is_rotated(image), "profile": find_transform(image) is not None}
+            height, width, _ = pixels.shape
+            normalized = tuple(name for name, applies in changes.items() if applies)
+            return rgb_to_grey(pixels), ImageInfo("JPEG", width, height, "RGB", normalized=normalized)
         frame = _read_frame(image, data, max_pixels)
         return _grey_strips(frame), frame.info
 
@@ -189,17 +203,19 @@ def _header(image: Image.Image) -> ImageInfo:
 
 def _read_frame(image: Image.Image, data: bytes, max_pixels: int) -> _Frame:
     """Decode the frame that is read of an open image, make it upright and of 8 bits, and choose its background."""
-    animated = is_animated(image)
+    animated, deep = is_animated(image), has_deep_levels(image, data)
+    image.load()  # which turns a TIFF
+    turned = is_rotated(image)
     frame = _prepare(image)
-    number = _find_frame(data, max_pixels) if animated and is_flat(frame.render()) else 0
-    if number:
-        image.seek(number)
-        frame = _prepare(image)
+    number = 0
+    if animated and image.width * image.height <= MAX_SEARCHED_PIXELS and is_flat(frame.render()):
+        number, found = _find_frame(data, max_pixels)
+        frame = found or frame
     changes = {
         "animation": animated,
-        "orientation": is_rotated(image),
-        "depth": has_deep_levels(image, data),
-        "profile": image.mode != "LAB" and frame.transform is not None,
+        "orientation": turned,
+        "depth": deep,
+        "profile": frame.info.mode != "LAB" and frame.transform is not None,
         frame.info.mode.lower(): frame.info.mode in ("CMYK", "LAB"),
         "transparency": bool(frame.background),
     }
@@ -207,10 +223,17 @@ def _read_frame(image: Image.Image, data: bytes, max_pixels: int) -> _Frame:
     return replace(frame, info=replace(frame.info, frame=number, normalized=normalized))
 
 
-def _find_frame(data: bytes, max_pixels: int) -> int:
-    """Return the number of the frame that is read; a separate image is searched, since a damaged frame spoils it."""
+def _find_frame(data: bytes, max_pixels: int) -> tuple[int, _Frame | None]:
+    """Return the frame that is read, and its number; a separate image is searched, since a damaged frame spoils it."""
+    frames: list[_Frame] = []
+
+    def read(image: Image.Image) -> Image.Image:
+        frames[:] = [_prepare(image)]
+        return frames[0].render()
+
     with open_image(data, max_pixels) as image:
-        return find_frame(image, lambda frame: _prepare(frame).render())
+        number = find_frame(image, read)
+    return number, frames[0] if number else None
 
 
 def _prepare(image: Image.Image) -> _Frame:
@@ -236,11 +259,11 @@ def _grey_strips(frame: _Frame) -> Grey:
 
 
 def _jpeg(image: Image.Image, data: bytes) -> Pixels | None:
-    """Decode an upright RGB JPEG with simplejpeg, bit for bit as Pillow does, in two thirds of the time.
+    """Decode an RGB JPEG with simplejpeg, bit for bit as Pillow does, in two thirds of the time.
 
     Returns None for any other image, and for a JPEG with errors, which Pillow may tolerate.
     """
-    if image.format != "JPEG" or image.mode != "RGB" or is_rotated(image):
+    if image.format != "JPEG" or image.mode != "RGB":
         return None
     try:
         pixels: Pixels = simplejpeg.decode_jpeg(data, strict=True)
@@ -248,8 +271,21 @@ def _jpeg(image: Image.Image, data: bytes) -> Pixels | None:
         return None
     if pixels.shape != (image.height, image.width, 3):
         return None
-    transform = find_transform(image)
-    return pixels if transform is None else np.array(to_srgb(Image.fromarray(pixels), transform))
+    if transform := find_transform(image):
+        for top in range(0, len(pixels), _STRIP):
+            strip = Image.fromarray(pixels[top : top + _STRIP])
+            pixels[top : top + _STRIP] = np.asarray(to_srgb(strip, transform))
+    return _turn(pixels, read_orientation(image))
+
+
+def _turn(pixels: Pixels, orientation: int) -> Pixels:
+    """Make pixels upright by their EXIF orientation, 1 to 8."""
+    if orientation == 1:
+        return pixels
+    turned = np.swapaxes(pixels, 0, 1) if orientation in (5, 6, 7, 8) else pixels
+    down = -1 if orientation in (3, 4, 7, 8) else 1
+    across = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(turned[::down, ::across])
 
 
 def grey_levels(image: Image.Image | Grey) -> Grey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,9 @@ from functools import cache
 
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from fototeca.vision.formats import DecodeError, read_jxl_size, sniff, without_png_profile
+from fototeca.vision.costs import check_cost, estimate, with_pixels
+from fototeca.vision.formats import DecodeError, sniff, without_png_profile
+from fototeca.vision.limits import Cost
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 Image.MAX_IMAGE_PIXELS = None  # `max_pixels` is checked on the header instead
@@ -34,16 +37,25 @@ def _load_plugin(name: str) -> None:
 
 @contextmanager
 def open_image(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
-    """Open an image and check its size; exceptions of Pillow, inside the block too, become DecodeError."""
+    """Open an image and check its size and costs; exceptions of Pillow, inside the block too, become DecodeError.
+
+    DecodeError: those of `sniff`, and `too-many-pixels`, `too-costly`, `not-an-image`, `truncated`.
+    """
     name = sniff(data)
     _load_plugin(name)
-    if name == "JXL":  # its plugin decodes when it opens
-        _check_size(*read_jxl_size(data), max_pixels)
+    try:
+        cost, size = estimate(data, name)
+    except (IndexError, struct.error):
+        raise DecodeError("truncated", "its header is incomplete") from None
+    width, height = size or (0, 0)
+    _check_size(width, height, max_pixels)  # some plugins allocate or decode when they open
+    check_cost(cost, width * height, max_pixels)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about broken metadata, which is not used
             with _open(data, name) as image:
                 _check_size(image.width, image.height, max_pixels)
+                _check_image(image, cost, max_pixels)
                 yield image
     except UnidentifiedImageError:
         raise DecodeError("not-an-image") from None
@@ -67,6 +79,15 @@ def _open(data: bytes, name: str) -> Image.Image:
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise DecodeError("too-many-pixels", f"{width}×{height}")
+
+
+def _check_image(image: Image.Image, cost: Cost, max_pixels: int) -> None:
+    """Refuse an open image whose decoder, pixels and conversion together take more than the budget."""
+    pixels = image.width * image.height
+    converts = image.mode != "RGB" or "icc_profile" in image.info or "transparency" in image.info
+    turns = image.format not in ("HEIF", "JXL") and read_orientation(image, header_only=True) != 1
+    keeps = {"WEBP": 12, "AVIF": 4}.get(image.format or "", 0)
+    check_cost(with_pixels(cost, image.mode, pixels, converts=converts, turns=turns, keeps=keeps), pixels, max_pixels)
 
 
 def swaps_sides(image: Image.Image) -> bool:
@@ -100,9 +121,14 @@ def read_orientation(image: Image.Image, *, header_only: bool = False) -> int:
 
 
 def make_upright(image: Image.Image) -> Image.Image:
-    """Apply EXIF orientation; returns the same object if there is nothing to rotate."""
+    """Apply EXIF orientation; a single image is turned in place, which frees its stored pixels. Frames are copied."""
     try:
-        return ImageOps.exif_transpose(image) if is_rotated(image) else image
+        if not is_rotated(image):
+            return image
+        if getattr(image, "is_animated", False):
+            return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
+        return image
     except Exception:
         return image
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 import re
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torchvision.models import get_model_weights
 from tqdm import tqdm
 
+from fototeca.core.documents import parse_json
 from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import atomic_write
 from fototeca.vision.nets import OWN, PLAIN
+from fototeca.vision.preprocessing_fields import WEIGHTS_NOTE
 from fototeca.vision.state_dicts import StateDict, read_state_dict, read_tensor_names
 
 TIMEOUT = 10.0
@@ -48,12 +49,15 @@ class WeightFile:
         """
         if self.path.suffix != ".safetensors":
             return {}
-        with safe_open(self.path, "pt") as file:
-            text = (file.metadata() or {}).get("preprocessing")
         try:
-            return dict(json.loads(text).items()) if text else {}
-        except (AttributeError, ValueError):
+            with safe_open(self.path, "pt") as file:
+                text = (file.metadata() or {}).get("preprocessing")
+            note = parse_json(text) if text else {}
+        except (SafetensorError, ValueError):
             raise self.metadata_error() from None
+        if text and not WEIGHTS_NOTE.accepts(note):
+            raise self.metadata_error()
+        return cast("dict[str, Any]", note)
 
     def metadata_error(self) -> FototecaError:
         """Return the error for metadata on preprocessing that fototeca did not write."""

@@ -7,15 +7,16 @@ on category, weights and object position compare several maps: they are made onc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from fototeca.analysis.attribution import METHODS
-from fototeca.analysis.cache import read_json_or_none
+from fototeca.analysis.cache import NUMBER, read_json_or_none
 from fototeca.analysis.evaluation.results import SparseResult
 from fototeca.analysis.images import compute_masks_digest
+from fototeca.core.kinds import Flag, Integer, ListOf, MapOf, Optional, Record, Text
 from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.train.runs import Run
@@ -79,14 +80,41 @@ class SanityChecks(SparseResult):
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> SanityChecks:
-        """Return the checks of a JSON document. KeyError or TypeError if it is not one."""
-        methods = tuple(MethodScores(**scores) for scores in document["methods"])
-        return cls(**{**document, "methods": methods})
+        """Return the checks of a JSON document of the form SANITY_CHECKS."""
+        methods = tuple(
+            MethodScores(**{field.name: scores[field.name] for field in fields(MethodScores)}) for scores in document["methods"]
+        )
+        values = {field.name: document[field.name] for field in fields(cls) if field.name in document}
+        return cls(**{**values, "methods": methods})
 
     @property
     def measured(self) -> tuple[str, ...]:
         """The checks with scores: MASK_CHECKS only if there were masks."""
         return (*CHECKS, *(name for name in MASK_CHECKS if any(one.score(name) is not None for one in self.methods)))
+
+
+SANITY_CHECKS = Record(
+    {
+        "run": Text(max_length=300),
+        "trained": Text(max_length=64),
+        "masks": Text(max_length=64),
+        "images": Integer(),
+        "grids": Integer(),
+        "layer": Text(max_length=1000),
+        "methods": ListOf(
+            Record(
+                {
+                    "method": Text(max_length=100),
+                    **dict.fromkeys((*CHECKS, *MASK_CHECKS, "seconds"), NUMBER),
+                    "passed": MapOf(Text(max_length=100), Flag()),
+                    "reason": Text(),
+                }
+            )
+        ),
+    },
+    {"iterations": Optional(Integer()), "paths": Optional(ListOf(Text()))},
+)
+"""The form of stored sanity checks."""
 
 
 def sanity_checks_path(workspace: Workspace, run: Run, layer: str = "") -> Path:
@@ -104,11 +132,10 @@ def read_sanity_checks(workspace: Workspace, run: Run, layer: str = "") -> Sanit
 
     None if there are none, the run or `data/masks` has changed since, or the file is damaged.
     """
-    document = read_json_or_none(sanity_checks_path(workspace, run, layer))
-    try:
-        checks = SanityChecks.from_json(document)
-    except (KeyError, TypeError):
+    document = read_json_or_none(sanity_checks_path(workspace, run, layer), SANITY_CHECKS)
+    if document is None:
         return None
+    checks = SanityChecks.from_json(document)
     is_current = (checks.trained, checks.masks) == (run.digest, compute_masks_digest(workspace))
     return checks if is_current else None
 

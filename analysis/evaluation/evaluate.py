@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,7 @@ def access_predictions(
         return read_split_predictions(workspace, run, split, manifest)
     if not (run.folder / "predictions-test.csv").exists():
         raise FototecaError(
-            f"run {run.id} has not been evaluated on test", f"run: fototeca analysis evaluate {run.id} --split test"
+            f"run {run.id} has not been evaluated on test", f"run: fototeca analysis evaluate {quote(run.id)} --split test"
         )
     access = open_access(workspace, manifest.version, run.id, purpose)
     results = read_split_predictions(workspace, run, split, manifest)

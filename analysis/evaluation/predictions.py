@@ -141,9 +141,8 @@ def _check_images(run: Run, split: str, manifest: Manifest, predictions: Predict
     if unknown:
         raise FototecaError(f"run {run.id}: {len(unknown)} {split} predictions are of images that are not in it", hint)
     if sorted(predictions.image_ids) != sorted(by_id):
-        n, wanted = len(set(predictions.image_ids)), len(by_id)
-        what = f"are of {n} of {wanted} images" if n < wanted else "name an image twice"
-        raise FototecaError(f"run {run.id}: its {split} predictions {what}", hint)
+        n, wanted = len(predictions.image_ids), len(by_id)
+        raise FototecaError(f"run {run.id}: its {split} predictions are of {n} of {wanted} images", hint)
     if any(label != by_id[image_id].label for image_id, label in zip(predictions.image_ids, predictions.labels, strict=True)):
         raise FototecaError(f"run {run.id}: its {split} predictions have other labels than {manifest.version}", hint)
 

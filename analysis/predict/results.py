@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from fototeca.analysis.cache import DATA_URI
 from fototeca.analysis.evaluation.results import SparseResult
 from fototeca.core.files import write_text
+from fototeca.core.kinds import FILE_NAME, IMAGE_ID, SPLIT, Flag, Integer, ListOf, MapOf, Number, Optional, Record, Text
 from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.train.runs import Run
@@ -110,6 +112,34 @@ class PredictionTable:
 
 def _cell(value: object) -> object:
     return "" if value is None else f"{value:.6f}" if isinstance(value, float) else value
+
+
+_FIGURE = Optional(Number())
+STORED_PREDICTIONS = Record(
+    {
+        "run": FILE_NAME,
+        "trained": Text(max_length=64),
+        **dict.fromkeys(("n", "unknown", "near"), Integer()),
+        "false_alarm_rate": _FIGURE,
+        "calibrated": Flag(),
+        "uncalibrated": Optional(Text()),
+        "images": ListOf(
+            Record(
+                {"path": Text(), "label": Text(), "probability": Number(), "probabilities": MapOf(Text(), Number())},
+                {
+                    **dict.fromkeys(("ood_score", "unknown_threshold", "false_alarm_rate"), _FIGURE),
+                    "unknown": Flag(),
+                    "near_duplicate": Optional(
+                        Record({"image_id": IMAGE_ID, "split": SPLIT, "distance": Integer()}, {"file_name": Text()})
+                    ),
+                    "thumbnail": DATA_URI,
+                },
+            )
+        ),
+        "failed": ListOf(Record({"path": Text(), "reason": Text()})),
+    }
+)
+"""The form of `data/reports/new-images/RUN.json`."""
 
 
 def stored_predictions_path(workspace: Workspace, run: Run) -> Path:

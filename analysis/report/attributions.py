@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from markupsafe import Markup
@@ -13,6 +14,7 @@ from PIL import Image
 from fototeca.analysis.attribution import METHODS
 from fototeca.analysis.attribution.check_results import (
     CHECKS,
+    SANITY_CHECKS,
     CheckResults,
     MethodScores,
     SanityChecks,
@@ -24,7 +26,7 @@ from fototeca.analysis.attribution.check_results import (
 from fototeca.analysis.attribution.explain import EXPLANATION_COLUMNS, IMAGE_CHECKS, explain_one
 from fototeca.analysis.attribution.filters import draw_filter_sheets
 from fototeca.analysis.attribution.run_checks import REPORT_CURVE_STEPS, compute_sanity_checks
-from fototeca.analysis.cache import cached_json
+from fototeca.analysis.cache import DATA_URI, cached_json
 from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.evaluation.sampling import pick_most_confident
 from fototeca.analysis.images import compute_masks_digest, data_uri, read_stored_image
@@ -32,6 +34,7 @@ from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Content, Tile, command, heading, join, link, note, paragraph, tiles
 from fototeca.analysis.tabular import FormattedNumber, Table
 from fototeca.core.errors import FototecaError
+from fototeca.core.kinds import Flag, ListOf, MapOf, Number, Record, Text
 from fototeca.train.runs import Run
 
 NUM_EXPLAINED = 6
@@ -41,6 +44,20 @@ SHOWN_METHODS = ("grad-cam", "saliency")
 
 SIDE, FILTERS_SIDE = 168, 560
 """Pixels of a map, and of a sheet of feature maps at most."""
+
+
+_SHEETS = MapOf(Text(max_length=200), DATA_URI)
+_MAPS = Record(
+    {
+        **dict.fromkeys(("predicted", "category"), Text()),
+        "probability": Number(0, 1.0001),
+        "seen": DATA_URI,
+        "maps": MapOf(Text(), DATA_URI),
+        "passed": MapOf(Text(), MapOf(Text(), Flag())),
+        "scores": MapOf(Text(), MapOf(Text(), Number())),
+    }
+)
+"""The form of the cached maps of one image."""
 
 
 def render_attributions(context: ReportContext, results: SplitPredictions) -> Markup:
@@ -134,7 +151,7 @@ def _own_sanity_checks(context: ReportContext, results: SplitPredictions) -> San
     def check() -> dict[str, Any]:
         return compute_sanity_checks(workspace, context.load_model(run), results, SHOWN_METHODS, steps=steps).to_json()
 
-    return SanityChecks.from_json(cached_json(workspace, run, "sanity-checks", question, check))
+    return SanityChecks.from_json(cached_json(workspace, run, "sanity-checks", SANITY_CHECKS, question, check))
 
 
 def _cached_maps(context: ReportContext, results: SplitPredictions, chosen: Sequence[int]) -> list[dict[str, Any]]:
@@ -155,9 +172,10 @@ def _cached_maps(context: ReportContext, results: SplitPredictions, chosen: Sequ
             "scores": {method: drawn.measured(method) for method in drawn.maps},
         }
 
+    kind = ListOf(_MAPS, low=len(chosen), high=len(chosen))
     ids = [results.rows[index].image_id for index in chosen]
     question = [ids, SHOWN_METHODS, REPORT_CURVE_STEPS, compute_masks_digest(workspace)]
-    maps: list[dict[str, Any]] = cached_json(workspace, run, "maps", question, lambda: [draw(index) for index in chosen])
+    maps: list[dict[str, Any]] = cached_json(workspace, run, "maps", kind, question, lambda: [draw(index) for index in chosen])
     return maps
 
 
@@ -176,7 +194,7 @@ def _class_models(context: ReportContext, results: SplitPredictions) -> Markup:
     title = heading(texts("class_model.title"), 5)
     if not drawn:
         missing = note(texts("class_model.none"), "missing")
-        return join([title, missing, command(f"fototeca analysis explain {run.id} --method class-model")])
+        return join([title, missing, command(f"fototeca analysis explain {quote(run.id)} --method class-model")])
     images = []
     for name, path in drawn.items():
         with Image.open(path) as image:
@@ -192,7 +210,7 @@ def _missing_class_models(context: ReportContext, results: SplitPredictions, dra
         return Markup("")
     predicted = [results.categories[index] for index in results.probabilities.argmax(axis=1)]
     images = [f"--image {results.rows[predicted.index(name)].image_id[:12]}" for name in missing if name in predicted]
-    line = " ".join([f"fototeca analysis explain {results.run.id} --method class-model", *images])
+    line = " ".join([f"fototeca analysis explain {quote(results.run.id)} --method class-model", *images])
     remark = note(context.texts("class_model.missing", names=", ".join(missing)), "missing")
     return join([remark, command(line) if images else ""])
 
@@ -228,7 +246,7 @@ def _sanity_checks(context: ReportContext, results: SplitPredictions) -> Markup:
         parts.append(note(texts("sanity_checks.inapplicable", methods=inapplicable)))
     if not stored:
         parts.append(paragraph(texts("sanity_checks.more")))
-        parts.append(command(f"fototeca analysis explain {run.id} --sanity-checks"))
+        parts.append(command(f"fototeca analysis explain {quote(run.id)} --sanity-checks"))
     return join(parts)
 
 
@@ -243,7 +261,7 @@ def _filters(context: ReportContext, results: SplitPredictions, index: int) -> M
     texts, row = context.texts, results.rows[index]
     label = context.label_text(row.label)
     sheets: dict[str, str] = cached_json(
-        context.workspace, results.run, "filters", row.image_id, lambda: _filter_sheets(context, results, index)
+        context.workspace, results.run, "filters", _SHEETS, row.image_id, lambda: _filter_sheets(context, results, index)
     )
     first, *maps = sheets
     images = [Tile(sheets[first], texts("filters.alt"), (texts("filters.first"),))]

@@ -12,6 +12,7 @@ from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Tile, block, chips, heading, join, note, paragraph, tiles
 from fototeca.analysis.tabular import FormattedNumber, Table
 from fototeca.collect.catalog import Catalog, Decision
+from fototeca.core.public_url import public_url
 from fototeca.curate.manifest import SPLITS, ManifestRow
 
 CATALOG = "data/catalog.sqlite"
@@ -151,7 +152,7 @@ def _sample_tile(context: ReportContext, row: ManifestRow, name: str) -> Tile:
     if not uri:
         missing = context.texts("image.missing", id=row.image_id[:12])
         return Tile("", missing, (missing,), "warn")
-    return Tile(uri, context.texts("samples.alt", label=name, source=row.source), href=row.page_url)
+    return Tile(uri, context.texts("samples.alt", label=name, source=row.source), href=public_url(row.page_url))
 
 
 def render_splits(context: ReportContext) -> Markup:

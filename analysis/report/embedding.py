@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from fototeca.analysis.cache import cached_json
+from fototeca.analysis.cache import NUMBER, cached_json
 from fototeca.analysis.evaluation.metrics import FloatArray
 from fototeca.analysis.features.embed_page import PredictedLabels, point_colorings
 from fototeca.analysis.features.embedding import (
@@ -24,6 +24,7 @@ from fototeca.analysis.plots.svg import class_style, marker
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import columns, details, heading, join, legend, link, note, paragraph, span
 from fototeca.analysis.tabular import Table, flatten_values
+from fototeca.core.kinds import Choice, Integer, ListOf, MapOf, Number, Record
 from fototeca.curate.manifest import ManifestRow
 from fototeca.train.runs import Run
 
@@ -46,7 +47,9 @@ def render_embedding(context: ReportContext, run: Run) -> Markup:
         return join([title, paragraph(texts("features.none"))])
     rows, missing = present[0], len(sampled) - len(present[0])
     question = [context.manifest.sha256, [row.image_id for row in rows]]
-    facts: dict[str, Any] = cached_json(context.workspace, run, "embedding", question, lambda: _embed(*present))
+    facts: dict[str, Any] = cached_json(
+        context.workspace, run, "embedding", _facts_kind(len(present[0])), question, lambda: _embed(*present)
+    )
     labels, groups = label_groups(context, rows)
     table = f"features-{run.id}"
     measured = {name: value for name, value in facts.items() if name != "places"}
@@ -65,6 +68,21 @@ def render_embedding(context: ReportContext, run: Run) -> Markup:
             paragraph(join([knn, " ", data])),
             paragraph(texts("features.umap", run=run.id)),
         ]
+    )
+
+
+def _facts_kind(n: int) -> Record:
+    """Return the form of the cached facts about n images."""
+    points = ListOf(ListOf(Number(), low=2, high=2), low=n, high=n)
+    return Record(
+        {
+            "places": MapOf(Choice(("pca", "tsne", "umap")), points),
+            "images": Integer(),
+            "dimension": Integer(),
+            "explained_variance": ListOf(Number()),
+            "knn_accuracy": Number(0, 1),
+            "silhouette": NUMBER,
+        }
     )
 
 

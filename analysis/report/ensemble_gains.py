@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from shlex import quote
 from typing import Any
 
 from markupsafe import Markup
@@ -14,10 +15,19 @@ from fototeca.analysis.evaluation.tta import measure_seconds_per_image, measure_
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import command, heading, join, note, paragraph
 from fototeca.core.errors import FototecaError
+from fototeca.core.kinds import Integer, ListOf, Number, Record
 from fototeca.train.runs import Run
 
 COLUMNS = ("name", "alone", "with", "gain", "interval", "p", "passes", "seconds_alone", "seconds")
 """Columns of the table."""
+
+_GAIN = Record(
+    {
+        **dict.fromkeys(("accuracy", "gain", "p", "seconds_per_image", "seconds_per_image_alone"), Number()),
+        "views": Integer(1),
+        "gain_interval": ListOf(Number(), low=2, high=2),
+    }
+)
 
 
 def render_ensemble_gains(context: ReportContext) -> Markup:
@@ -39,7 +49,7 @@ def render_ensemble_gains(context: ReportContext) -> Markup:
         numeric = tuple(range(1, len(COLUMNS)))
         parts.append(context.add_table("ensemble-gains", head, rows, caption=caption, numeric=numeric, source="data/runs"))
     if not ensembles and len(runs) > 1:
-        best = " ".join(run.id for run in runs[:2])
+        best = " ".join(quote(run.id) for run in runs[:2])
         parts += [paragraph(texts("ensemble_gains.no_ensemble")), command(f"fototeca train ensemble {best}")]
     return join(parts)
 
@@ -55,7 +65,7 @@ def _tta_row(context: ReportContext, run: Run) -> list[str]:
     results = context.validation[run.id].stored(workspace)
     question = [[row.image_id for row in results.rows], "seconds", workspace.settings.mirror]
     gain: dict[str, Any] = cached_json(
-        workspace, run, "test-time-augmentation", question, lambda: measure_tta_gain(workspace, results).to_json()
+        workspace, run, "test-time-augmentation", _GAIN, question, lambda: measure_tta_gain(workspace, results).to_json()
     )
     name = context.texts("ensemble_gains.views" if gain["used"] else "ensemble_gains.views_unused", run=run.id, n=gain["views"])
     seconds = gain["seconds_per_image_alone"], gain["seconds_per_image"]
@@ -98,7 +108,7 @@ def _seconds_per_image(context: ReportContext, run: Run) -> float | None:
         return measure_seconds_per_image(context.workspace, context.load_model(run), results)
 
     try:
-        return float(cached_json(context.workspace, run, "seconds", context.manifest.sha256, measure_seconds))
+        return float(cached_json(context.workspace, run, "seconds", Number(0), context.manifest.sha256, measure_seconds))
     except FototecaError:
         return None
 

@@ -10,7 +10,7 @@ from functools import partial
 from markupsafe import Markup
 
 from fototeca.analysis.attribution.explain import explain_one
-from fototeca.analysis.cache import cached_json
+from fototeca.analysis.cache import DATA_URI, cached_json
 from fototeca.analysis.error_patterns import ErrorCount, GroupErrors, error_groups, errors_by_quality
 from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.examples import choose_examples, confident_errors, find_label_suspects, find_neighbors, worst_per_class
@@ -19,6 +19,8 @@ from fototeca.analysis.report.attributions import SHOWN_METHODS, badge_text, met
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Content, Tile, card, cards, command, details, heading, join, note, paragraph
 from fototeca.core.errors import FototecaError
+from fototeca.core.kinds import IMAGE_ID, MapOf
+from fototeca.core.public_url import public_url
 
 NUM_EXAMPLES = 8
 """Images of each kind."""
@@ -93,7 +95,7 @@ def _maps(context: ReportContext, results: SplitPredictions, chosen: Sequence[in
         return maps
 
     question = [METHOD, [[results.rows[index].image_id, size] for index, size in present]]  # a restored file changes the size
-    drawn: dict[str, str] = cached_json(context.workspace, results.run, "examples", question, draw)
+    drawn: dict[str, str] = cached_json(context.workspace, results.run, "examples", MapOf(IMAGE_ID, DATA_URI), question, draw)
     return drawn
 
 
@@ -114,7 +116,7 @@ def _card(context: ReportContext, data: _CardData, index: int) -> Markup:
     lines += [] if is_right else [texts("examples.true", label=label)]
     alt, mark = texts("examples.alt", label=label, predicted=predicted), "right" if is_right else "wrong"
     lines += [row.source, *filter(None, [context.file_names.get(row.image_id)])]
-    image = Tile(context.thumbnail(row, 112), alt, tuple(lines), mark, row.page_url)
+    image = Tile(context.thumbnail(row, 112), alt, tuple(lines), mark, public_url(row.page_url))
     uri = data.maps.get(row.image_id, "")
     explanation = Tile(uri, texts("attribution.alt", method=METHOD, predicted=predicted)) if uri else None
     neighbors = [_neighbor_tile(context, image_id) for image_id in data.neighbors.get(row.image_id, [])]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Any
 
 from markupsafe import Markup
 
 from fototeca.analysis.cache import read_json_or_none
 from fototeca.analysis.evaluation.calibration import NO_ERRORS
-from fototeca.analysis.predict.results import stored_predictions_path
+from fototeca.analysis.predict.results import STORED_PREDICTIONS, stored_predictions_path
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Content, Tile, command, join, link, note, paragraph, tiles
 from fototeca.analysis.tabular import Table
@@ -24,7 +25,7 @@ def render_new_images(context: ReportContext) -> Markup:
     texts, document = context.texts, _read_predictions(context)
     if document is None:
         best = context.ranked_runs[0].id if context.ranked_runs else "RUN"
-        return join([note(texts("new_images.none"), "missing"), command(f"fototeca analysis predict {best} photo.jpg")])
+        return join([note(texts("new_images.none"), "missing"), command(f"fototeca analysis predict {quote(best)} photo.jpg")])
     images, rate = document["images"], document["false_alarm_rate"]
     counts = {name: document[name] for name in ("n", "unknown", "near")}
     context.data_tables.append(Table(COUNTS, ("name", "value"), tuple({**counts, "false_alarm_rate": rate}.items())))
@@ -50,8 +51,8 @@ def render_new_images(context: ReportContext) -> Markup:
 def _read_predictions(context: ReportContext) -> dict[str, Any] | None:
     """Return the stored predictions of the best run that has predictions newer than its training; damaged files are skipped."""
     for run in context.ranked_runs:
-        document = read_json_or_none(stored_predictions_path(context.workspace, run))
-        if isinstance(document, dict) and document.get("trained") == run.digest:
+        document: dict[str, Any] | None = read_json_or_none(stored_predictions_path(context.workspace, run), STORED_PREDICTIONS)
+        if document and document["trained"] == run.digest:
             return document
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from shlex import quote
 from typing import Any
 
 from markupsafe import Markup
@@ -44,7 +45,7 @@ def _render_untested(context: ReportContext) -> Markup:
     if context.access_log.full_accesses:
         return note(context.texts("test.lost"), "warn")
     best = context.ranked_runs[0].id if context.ranked_runs else "RUN"
-    return join([note(context.texts("test.none"), "missing"), command(f"fototeca analysis evaluate {best} --split test")])
+    return join([note(context.texts("test.none"), "missing"), command(f"fototeca analysis evaluate {quote(best)} --split test")])
 
 
 def _render_results(context: ReportContext, run: Run) -> Markup:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from urllib3 import HTTPHeaderDict
 
 from fototeca.collect.api.credentials import Key
+from fototeca.collect.api.key_hosts import KeyHosts
 from fototeca.collect.api.quotas import parse_quota, save_quota
 from fototeca.collect.http.client import Downloader, Request
 from fototeca.collect.http.responses import FetchError
@@ -60,6 +61,9 @@ class ServiceClient:
     key: Key | None = None
     """The key that requests carry."""
 
+    key_hosts: KeyHosts | None = None
+    """The hosts to which a request with the key may be sent."""
+
     def fetch_json(
         self,
         url: str,
@@ -79,7 +83,10 @@ class ServiceClient:
         headers: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> JsonResponse:
-        """Like `fetch_json`, with the headers of the response."""
+        """Like `fetch_json`, with the headers of the response. FototecaError for a host to which the key must not be sent."""
+        if self.key:
+            assert self.key_hosts is not None, "a key without the hosts to which it may be sent"
+            self.key_hosts.check(url)
         self.downloader.hosts[url].set_delay(self.pause, after_request=False)
         query = f"{'&' if '?' in url else '?'}{urlencode(params)}" if params else ""
         request_headers = {"Accept": "application/json", **(headers or {})}

@@ -16,6 +16,7 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
+from fototeca.collect.browser.environment import minimal_environment, prepare_selenium
 from fototeca.collect.host_id import HOST_ID
 from fototeca.core.errors import ExternalError
 from fototeca.vision.browser import find_browser, find_drivers
@@ -25,6 +26,9 @@ Browser = Chrome
 
 PAGE_SECONDS = 45
 """Seconds after which loading a page fails."""
+
+MAX_TABS = 8
+"""Tabs that pages may have open at one time; the rest are closed."""
 
 _MARKER = "FOTOTECA_BROWSER"
 """Environment variable of a browser's processes; its value is their temporary folder."""
@@ -48,6 +52,15 @@ _FLAGS = (
     "--lang=en",
 )
 
+_PREFERENCES: Mapping[str, Any] = {
+    "download_restrictions": 3,  # none at all
+    "download.prompt_for_download": False,
+    "profile.default_content_setting_values": dict.fromkeys(
+        ("popups", "automatic_downloads", "notifications", "geolocation", "media_stream", "protocol_handlers"), 2
+    ),
+}
+"""What pages may not do: 2 blocks without a question."""
+
 
 @contextmanager
 def open_browser(*, headed: bool, user_agent: str, proxy: str = "") -> Iterator[Chrome]:
@@ -61,11 +74,13 @@ def open_browser(*, headed: bool, user_agent: str, proxy: str = "") -> Iterator[
     Raises:
         FototecaError: (exit 4) no browser can be started.
     """
+    prepare_selenium()
     with private_folder() as environment:
         driver = _start(_options(headed, user_agent, proxy), environment)
         try:
             driver.set_page_load_timeout(PAGE_SECONDS)
             driver.set_script_timeout(PAGE_SECONDS)
+            driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "deny"})
             yield driver
         finally:
             driver.quit()
@@ -86,7 +101,7 @@ def private_folder() -> Iterator[Mapping[str, str]]:
             _remove(stale)
     folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}.", dir=parent))
     try:
-        yield {**os.environ, **dict.fromkeys(("TMPDIR", "TMP", "TEMP", _MARKER), str(folder))}
+        yield {**minimal_environment(), **dict.fromkeys(("TMPDIR", "TMP", "TEMP", _MARKER), str(folder))}
     finally:
         _remove(folder)
 
@@ -110,7 +125,9 @@ def _options(headed: bool, user_agent: str, proxy: str) -> ChromeOptions:
     if proxy:
         options.add_argument(f"--proxy-server={proxy}")
         options.add_argument("--proxy-bypass-list=<-loopback>")  # otherwise loopback addresses bypass the proxy
-        options.add_experimental_option("prefs", {"webrtc.ip_handling_policy": "disable_non_proxied_udp"})
+    policy = {"webrtc.ip_handling_policy": "disable_non_proxied_udp"} if proxy else {}
+    options.add_experimental_option("prefs", {**_PREFERENCES, **policy})
+    options.add_experimental_option("excludeSwitches", ["disable-popup-blocking"])  # which the driver adds
     if not headed:
         options.add_argument("--headless=new")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -174,12 +191,19 @@ class Window:
 
     def load(self, url: str) -> None:
         """Open a page."""
+        with _selenium_errors("close a tab"):
+            self._list_handles()
         load_page(self.driver, url)
 
     def script(self, text: str, *arguments: object) -> Any:  # noqa: ANN401 - JSON
         """Run a script in the page and return its result."""
         with _selenium_errors("run a script in the page"):
             return self.driver.execute_script(text, *arguments)
+
+    def allow_tab(self) -> None:
+        """Let the page open one tab during the next seconds, as a person's click does; scripts that click may not."""
+        with _selenium_errors("click in the page"):
+            self.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": "0", "userGesture": True})
 
     @property
     def url(self) -> str:
@@ -207,7 +231,7 @@ class Window:
     def tabs(self) -> int:
         """Number of open tabs."""
         with _selenium_errors("count its tabs"):
-            return len(self.driver.window_handles)
+            return len(self._list_handles())
 
     @contextmanager
     def tab(self) -> Iterator[None]:
@@ -217,7 +241,7 @@ class Window:
         """
         with _selenium_errors("open a tab"):
             page_handle = self.driver.current_window_handle
-            others = [handle for handle in self.driver.window_handles if handle != page_handle]
+            others = [handle for handle in self._list_handles() if handle != page_handle]
             if others:
                 self.driver.switch_to.window(others[-1])
             else:
@@ -226,8 +250,21 @@ class Window:
             yield
         finally:
             with _selenium_errors("close a tab"):
-                for handle in self.driver.window_handles:
-                    if handle != page_handle:
-                        self.driver.switch_to.window(handle)
-                        self.driver.close()
+                self._close([handle for handle in self.driver.window_handles if handle != page_handle])
                 self.driver.switch_to.window(page_handle)
+
+    def _list_handles(self) -> list[str]:
+        """Return the handles of the open tabs after closing those beyond MAX_TABS, but not the current one."""
+        handles = self.driver.window_handles
+        if len(handles) <= MAX_TABS:
+            return handles
+        current = self.driver.current_window_handle
+        surplus = [handle for handle in handles if handle != current][MAX_TABS - 1 :]
+        self._close(surplus)
+        self.driver.switch_to.window(current)
+        return [handle for handle in handles if handle not in surplus]
+
+    def _close(self, handles: list[str]) -> None:
+        for handle in handles:
+            self.driver.switch_to.window(handle)
+            self.driver.close()

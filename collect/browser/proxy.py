@@ -1,7 +1,8 @@
 """A local proxy for the browser that connects to public addresses only.
 
 A page can send a browser anywhere, by a redirect, an image or a script, and the browser would resolve names itself. The proxy
-resolves each name once, checks the addresses, and connects to the checked address.
+resolves each name once, checks the addresses, and connects to the checked address; through the user's own proxy where one is set,
+whose password stays in this process.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from urllib.parse import urlsplit, urlunsplit
 
+from fototeca.collect.browser.upstream import MAX_HEAD, UserProxies, open_tunnel, read_head
 from fototeca.collect.http.guarded_sockets import PrivateAddressError, check_address
-
-_MAX_HEAD = 1 << 18
-"""Bytes of a request line with its headers."""
 
 _CHUNK = 1 << 16
 _CONNECT_SECONDS = 15.0
@@ -35,19 +35,24 @@ class FilteringProxy(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.allow_loopback = allow_loopback
         self.refused_hosts: set[str] = set()
+        self.user_proxies = UserProxies.read()
 
     @property
     def address(self) -> str:
         """URL of the proxy, for the browser's options."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def connect(self, host: str, port: int) -> socket.socket:
+    def connect(self, scheme: str, host: str, port: int) -> socket.socket:
         """Return a connection to the first of the host's addresses that accepts one. OSError; PrivateAddressError."""
         problem = OSError(f"{host} has no address")
-        for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            check_address(str(address[0]), allow_loopback=self.allow_loopback)
+        upstream = self.user_proxies.find(scheme, host)
+        for *_, resolved in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            address = str(resolved[0])
+            check_address(address, allow_loopback=self.allow_loopback)
             try:
-                return socket.create_connection((str(address[0]), port), timeout=_CONNECT_SECONDS)
+                if upstream and not ip_address(address.partition("%")[0]).is_loopback:
+                    return open_tunnel(upstream, address, port, _CONNECT_SECONDS)
+                return socket.create_connection((address, port), timeout=_CONNECT_SECONDS)
             except OSError as error:
                 problem = error
         raise problem
@@ -78,13 +83,13 @@ class _Handler(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         self.request.settimeout(_IDLE_SECONDS)
-        head, rest = _read_head(self.request)
+        head, rest = read_head(self.request)
         method, target, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
         is_tunnel = method == "CONNECT"
         parts = urlsplit(f"//{target}" if is_tunnel else target)
         host = parts.hostname or ""
         try:
-            upstream = self.server.connect(host, parts.port or 80)
+            upstream = self.server.connect("https" if is_tunnel else "http", host, parts.port or 80)
         except PrivateAddressError:
             self.server.refused_hosts.add(host)
             return
@@ -99,19 +104,9 @@ class _Handler(socketserver.BaseRequestHandler):
             length = None if is_tunnel else _body_length(head)
             remaining = None if length is None else length - len(rest)
             with suppress(OSError):
+                if not is_tunnel:
+                    remaining = _relay_status_line(self.request, upstream, remaining)
                 _relay(self.request, upstream, remaining)
-
-
-def _read_head(stream: socket.socket) -> tuple[bytes, bytes]:
-    """Return a request line with its headers, and the part of the body received with them."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = stream.recv(_CHUNK)
-        if not piece or len(data) > _MAX_HEAD:
-            raise ConnectionError("no request")
-        data += piece
-    head, _, rest = data.partition(b"\r\n\r\n")
-    return head, rest
 
 
 def _to_origin_head(head: bytes, method: str, path: str) -> bytes:
@@ -128,6 +123,31 @@ def _body_length(head: bytes) -> int | None:
         return None
     match = re.search(rb"(?im)^content-length:\s*(\d{1,12})\s*$", head)
     return int(match[1]) if match else 0
+
+
+def _relay_status_line(browser: socket.socket, site: socket.socket, remaining: int | None) -> int | None:
+    """Copy until the status line of the response, and add that the connection ends after the response.
+
+    Otherwise a client keeps the connection for its next request, and may send it before it notices that the proxy closes it.
+    Returns `remaining` without the bytes of the request's body that were copied.
+    """
+    line = b""
+    while b"\r\n" not in line and len(line) < MAX_HEAD:
+        ready, _, _ = select.select([browser, site], [], [], _IDLE_SECONDS)
+        data = ready[0].recv(_CHUNK) if ready else b""
+        if not data:
+            raise ConnectionError("no response")
+        if ready[0] is site:
+            line += data
+            continue
+        if remaining is not None:
+            if len(data) > remaining:
+                raise ConnectionError("a second request")
+            remaining -= len(data)
+        site.sendall(data)
+    status, _, rest = line.partition(b"\r\n")
+    browser.sendall(status + b"\r\nConnection: close\r\n" + rest)
+    return remaining
 
 
 def _relay(browser: socket.socket, site: socket.socket, remaining: int | None) -> None:

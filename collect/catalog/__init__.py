@@ -4,13 +4,16 @@ All SQL is in this package. Other stages import `Catalog` and the row types list
 """
 
 from fototeca.collect.catalog.catalog import Catalog
+from fototeca.collect.catalog.erasures import REASON as ERASED
 from fototeca.collect.catalog.events import Action, Actor, ActorKind, Decision, Edit, ReviewState, describe_state, rename_in_label
 from fototeca.collect.catalog.legacy import LEGACY_COLUMNS, parse_legacy_decision
-from fototeca.collect.catalog.metadata import AFTER_LAST_VERSION
+from fototeca.collect.catalog.local_urls import LOCAL_SCHEME, local_path
+from fototeca.collect.catalog.metadata import AFTER_LAST_VERSION, EXPORT_RECORD
 from fototeca.collect.catalog.models import (
     Candidate,
     CandidateOutcome,
     CandidateState,
+    Erasure,
     FetchAttempt,
     FrozenGroup,
     GroupRow,
@@ -28,7 +31,10 @@ from fototeca.collect.catalog.models import (
 
 __all__ = [
     "AFTER_LAST_VERSION",
+    "ERASED",
+    "EXPORT_RECORD",
     "LEGACY_COLUMNS",
+    "LOCAL_SCHEME",
     "Action",
     "Actor",
     "ActorKind",
@@ -38,6 +44,7 @@ __all__ = [
     "Catalog",
     "Decision",
     "Edit",
+    "Erasure",
     "FetchAttempt",
     "FrozenGroup",
     "GroupRow",
@@ -50,6 +57,7 @@ __all__ = [
     "ReviewState",
     "TieRow",
     "describe_state",
+    "local_path",
     "now",
     "parse_legacy_decision",
     "rename_in_label",

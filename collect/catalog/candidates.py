@@ -39,7 +39,12 @@ class Candidates(Repository):
         self._metadata = metadata
 
     def add(self, place: Provenance, url_key: str) -> Candidate:
-        """Add a place and, if its key is new, a candidate; return the candidate with its current state."""
+        """Add a place and, if its key is new, a candidate; return the candidate with its current state.
+
+        URLs are stored without user names, passwords, keys and signatures: a candidate whose URL had some can be fetched again
+        only when a source gives that URL again.
+        """
+        place = place.public()
         with self._database.transaction():
             time = self._metadata.next_time()
             self._sql.execute(
@@ -144,5 +149,5 @@ class Candidates(Repository):
         """Return the latest time of any image, place, attempt or candidate; empty if there is none."""
         times = "SELECT max(added) AS t FROM images UNION SELECT max(found) FROM provenance UNION SELECT max(time) FROM attempts"
         times += " UNION SELECT max(time) FROM provenance_updates"
-        row = self._sql.execute(f"SELECT max(t) FROM ({times} UNION SELECT max(updated) FROM candidates)").fetchone()
+        row = self._sql.execute(f"SELECT max(t) AS time FROM ({times} UNION SELECT max(updated) FROM candidates)").fetchone()
         return str(row[0] or "")

@@ -16,6 +16,7 @@ from fototeca.collect.catalog.candidates import Candidates
 from fototeca.collect.catalog.database import Database
 from fototeca.collect.catalog.decisions import Decisions
 from fototeca.collect.catalog.duplicate_cache import DuplicateCache
+from fototeca.collect.catalog.erasures import Erasures
 from fototeca.collect.catalog.groups import Groups
 from fototeca.collect.catalog.images import Images
 from fototeca.collect.catalog.measures import LabelIssues, QualityScores
@@ -46,6 +47,7 @@ class Catalog:
         self.label_issues = LabelIssues(self.database)
         self.duplicate_cache = DuplicateCache(self.database)
         self.app_samples = AppSamples(self.database)
+        self.erasures = Erasures(self.database)
         self.scenes = ScenePairs(self.database)
 
     @classmethod
@@ -59,9 +61,11 @@ class Catalog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.database.connection.close()
 
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[None]:
         """Commit everything in the block, or nothing; a nested block belongs to the outermost.
+
+        `durable`: what people decide outlives a power failure, see `Database.transaction`.
 
         FototecaError (4) if the disk is full or broken, or the file is locked.
         """
-        return self.database.transaction()
+        return self.database.transaction(durable=durable)

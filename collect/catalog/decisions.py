@@ -8,6 +8,7 @@ from fototeca.collect.catalog.database import Database, Repository
 from fototeca.collect.catalog.events import Actor, Decision, Edit
 from fototeca.collect.catalog.images import Images
 from fototeca.collect.catalog.models import now
+from fototeca.core.errors import FototecaError
 
 _COLUMNS = (
     "image_id, time, action, actor_kind, actor, old_label, old_rejected, new_label, new_rejected, reason, undoes,"
@@ -25,11 +26,14 @@ class Decisions(Repository):
     def add(self, image_id: str, edit: Edit, *, by: Actor, reason: str = "", time: str = "", undoes: str = "") -> Decision | None:
         """Append a decision and update the image. Return None if a source or rule would change nothing.
 
-        A person's decision is always written, since confirming a label is a review of it.
+        A person's decision is always written, since confirming a label is a review of it. FototecaError if an erased image
+        is labeled or restored.
         """
-        with self._database.transaction():
+        with self._database.transaction(durable=True):
             image = self._images.get(image_id)
             assert image is not None, f"no image {image_id}"
+            if image.erased and edit.action in ("label", "restore"):
+                raise FototecaError(f"image {image_id[:12]} was erased and has no file", "label other images")
             before = image.review_state
             after = edit.apply(before)
             if after == before and by.kind != "person":

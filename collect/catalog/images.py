@@ -12,7 +12,8 @@ _SELECT = (
     "SELECT i.image_id, path, format, width, height, mode, bytes, phash, added, label, rejected, reviewed, restored,"
     " taken, background, frame, normalized,"
     " coalesce(group_id, '') AS group_id, coalesce(component, '') AS component,"
-    " coalesce(is_representative, 1) AS is_representative"
+    " coalesce(is_representative, 1) AS is_representative,"
+    " EXISTS (SELECT 1 FROM erasures e WHERE e.image_id = i.image_id) AS erased"
     " FROM images i LEFT JOIN groups USING (image_id) LEFT JOIN components USING (image_id)"
 )
 
@@ -66,6 +67,6 @@ class Images(Repository):
 def _image(row: sqlite3.Row) -> ImageRow:
     values = dict(row)
     values["group"] = values.pop("group_id")
-    for name in ("reviewed", "restored", "is_representative"):
+    for name in ("reviewed", "restored", "is_representative", "erased"):
         values[name] = bool(values[name])
     return ImageRow(**values)

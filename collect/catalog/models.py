@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from fototeca.collect.catalog.events import ReviewState
+from fototeca.core.public_url import public_url, redact_urls
 
 CandidateState = Literal["found", "accepted", "rejected", "failed"]
 ImageStatus = Literal["accepted", "duplicate", "rejected"]
@@ -53,6 +54,19 @@ class Provenance:
             value = getattr(self, name)
             object.__setattr__(self, name, int(value) if value is not None and 0 < value < _MAX_NUMBER else None)
         object.__setattr__(self, "rank", int(min(max(self.rank, -_MAX_NUMBER), _MAX_NUMBER)))
+
+    def public(self) -> Provenance:
+        """Return the place as the catalog stores it: URLs without user names, passwords, keys and signatures."""
+        return replace(
+            self,
+            url=public_url(self.url),
+            page_url=public_url(self.page_url),
+            query=redact_urls(self.query),
+            author=redact_urls(self.author),
+            license_found=redact_urls(self.license_found),
+            original=redact_urls(self.original),
+            split_group=redact_urls(self.split_group),
+        )
 
 
 @dataclass(frozen=True)
@@ -152,7 +166,7 @@ class ImageRow:
     `component` is the smallest id of the images that verified pairs connect it to; empty if the last search for duplicates did
     not include it. `is_representative`: deduplication did not set it aside. `restored`: a person brought it back.
     `taken`: time of the photograph in EXIF. `background`: color under transparent pixels. `frame`: frame of an animation that is
-    read. `normalized`: how reading changes the stored pixels, comma-separated.
+    read. `normalized`: how reading changes the stored pixels, comma-separated. `erased`: erased on request.
     """
 
     image_id: str
@@ -175,11 +189,12 @@ class ImageRow:
     background: str = ""
     frame: int = 0
     normalized: str = ""
+    erased: bool = False
 
     @property
     def status(self) -> ImageStatus:
         """Return `rejected` by a decision, `duplicate` if deduplication set it aside, else `accepted`."""
-        if self.rejected:
+        if self.rejected or self.erased:
             return "rejected"
         return "accepted" if self.is_representative or self.restored else "duplicate"
 
@@ -191,6 +206,18 @@ class ImageRow:
     def with_review_state(self, state: ReviewState) -> ImageRow:
         """Return the row with this state."""
         return replace(self, label=state.label, rejected=state.rejected, reviewed=state.reviewed, restored=state.restored)
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """Tombstone of an image that was erased on request. `is_complete`: no copy of it is left in the workspace."""
+
+    image_id: str
+    phash: str
+    time: str
+    actor: str
+    reason: str
+    is_complete: bool = False
 
 
 @dataclass(frozen=True)

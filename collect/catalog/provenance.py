@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
+from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
 
 from fototeca.collect.catalog.database import Repository
 from fototeca.collect.catalog.models import AnnouncedSize, ImageProvenance, Provenance, SourceCounts, replace_surrogates
+from fototeca.collect.http.urls import url_key
+from fototeca.core.public_url import public_url
 
 UPDATED_FIELDS = ("author", "license", "license_found", "original", "file_name", "split", "split_group")
 """Fields of a place that a later statement may change."""
@@ -90,6 +94,28 @@ class Provenances(Repository):
         )
         return [ImageProvenance(**{**row, "thumbnail": bool(row["thumbnail"])}) for row in rows]
 
+    def find_images(self, urls: Sequence[str], sources: Sequence[str], file_names: Sequence[str]) -> dict[str, set[str]]:
+        """Return the ids of the images of each URL (of image or page), source and file name, erased ones included.
+
+        A file name matches the whole original name, its last part, or the part before `#` or `@` (a crop, a frame of a video).
+        """
+        matches: dict[str, set[str]] = {name: set() for name in (*urls, *sources, *file_names)}
+        keys = {public_url(url): url for url in urls} | {_key(url): url for url in urls}
+        for row in self._sql.execute(
+            "SELECT c.image_id, c.url, c.url_key, p.page_url, p.source, p.file_name FROM provenance p"
+            " JOIN candidates c USING (candidate_id) WHERE c.image_id IS NOT NULL"
+        ):
+            for value in (row["url"], row["url_key"], row["page_url"]):
+                if value in keys:
+                    matches[keys[value]].add(row["image_id"])
+            if row["source"] in sources:
+                matches[row["source"]].add(row["image_id"])
+            name = row["file_name"] or file_name_of_url(row["url"])
+            whole = re.split(r"[#@](?=[^/]*$)", name)[0]
+            for part in {name, whole, name.rpartition("/")[2], whole.rpartition("/")[2]} & {*file_names}:
+                matches[part].add(row["image_id"])
+        return matches
+
     def file_names(self) -> dict[str, str]:
         """Return the original file name of each image by id: that of the place where it was found first."""
         rows = self._sql.execute(
@@ -99,10 +125,10 @@ class Provenances(Repository):
         return {row["image_id"]: row["file_name"] or file_name_of_url(row["url"]) for row in rows}
 
     def names(self) -> list[tuple[str, str]]:
-        """Return every name of every image with its id: path in the store, original file names, decoded URLs."""
+        """Return every name of the images not erased, with its id: path in the store, original file names, decoded URLs."""
         rows = self._sql.execute(
             "SELECT i.image_id, i.path, c.url, p.file_name FROM images i LEFT JOIN candidates c USING (image_id)"
-            " LEFT JOIN provenance p USING (candidate_id)"
+            " LEFT JOIN provenance p USING (candidate_id) WHERE i.image_id NOT IN (SELECT image_id FROM erasures)"
         )
         names = {
             (name, row["image_id"]) for row in rows for name in (row["path"], row["file_name"], unquote(row["url"] or "")) if name
@@ -170,6 +196,13 @@ class Provenances(Repository):
             (_END_OF_TIME, value),
         )
         return [Provenance(**{**row, "thumbnail": bool(row["thumbnail"])}) for row in rows]
+
+
+def _key(url: str) -> str:
+    try:
+        return url_key(public_url(url))
+    except ValueError:
+        return url
 
 
 def file_name_of_url(url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,11 +20,12 @@ from fototeca.collect.cli.options import (
     MaxPixels,
     MinSide,
     PerHost,
+    SendKeyTo,
     Timeout,
     finish,
 )
 from fototeca.collect.http.options import FetchOptions
-from fototeca.core.console import notify
+from fototeca.core.console import echo, notify
 from fototeca.core.errors import EXIT_OUTSIDE
 from fototeca.core.workspace import Workspace
 
@@ -61,13 +63,15 @@ def _make_command(hub: str) -> Callable[..., None]:
         per_host: PerHost = FetchOptions.per_host,
         timeout: Timeout = FetchOptions.timeout,
         allow_loopback: AllowLoopback = FetchOptions.allow_loopback,
+        send_key_to: SendKeyTo = None,
     ) -> None:
         from fototeca.collect.files.folder_options import FolderOptions
         from fototeca.collect.http.options import FetchOptions
         from fototeca.collect.hubs.import_dataset import import_dataset
 
         workspace = Workspace.find()
-        options = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
+        limits = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
+        options = replace(limits, send_key_to=tuple(send_key_to or ()))
         use = FolderOptions(mapping=map_file, keep_splits=keep_splits, group_by=group_by, exclude=tuple(exclude or ()))
         finish(workspace, import_dataset(workspace, hub, ref, use, options))
 
@@ -90,6 +94,7 @@ def discover(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     timeout: Timeout = FetchOptions.timeout,
     allow_loopback: AllowLoopback = FetchOptions.allow_loopback,
+    send_key_to: SendKeyTo = None,
 ) -> None:
     """Search all hubs for datasets: title, size, images, license, URL. Downloads nothing.
 
@@ -97,13 +102,13 @@ def discover(
     """
     from fototeca.collect.hubs.discover import discover
 
-    options = FetchOptions(timeout=timeout, allow_loopback=allow_loopback)
+    options = FetchOptions(timeout=timeout, allow_loopback=allow_loopback, send_key_to=tuple(send_key_to or ()))
     discovery = discover(Workspace.find(), query, hub or (), options)
     if as_json:
-        typer.echo(json.dumps([dataset.to_json() for dataset in discovery.datasets], ensure_ascii=False, indent=2))
+        echo(json.dumps([dataset.to_json() for dataset in discovery.datasets], ensure_ascii=False, indent=2))
     elif discovery.datasets:
-        typer.echo(discovery.table())
-        typer.echo("\nfetch one with: fototeca collect HUB REF")
+        echo(discovery.table())
+        echo("\nfetch one with: fototeca collect HUB REF")
     for problem in discovery.problems.values():
         notify(f"fototeca: {problem}")
     if len(discovery.problems) == discovery.num_hubs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,11 +23,13 @@ from fototeca.collect.cli.options import (
     MaxPixels,
     MinSide,
     PerHost,
+    SendKeyTo,
     SourceName,
     Timeout,
     finish,
 )
 from fototeca.collect.http.options import FetchOptions
+from fototeca.core.console import echo
 from fototeca.core.counting import count_of
 from fototeca.core.workspace import Workspace
 
@@ -45,7 +48,7 @@ def sources() -> None:
     from fototeca.collect.hubs.registry import HUBS
     from fototeca.collect.sources import load_sources
 
-    typer.echo("\n\n".join(info.text() for info in (*load_sources().values(), *HUBS.values())))
+    echo("\n\n".join(info.text() for info in (*load_sources().values(), *HUBS.values())))
 
 
 @app.command()
@@ -67,6 +70,7 @@ def search(
     per_host: PerHost = FetchOptions.per_host,
     timeout: Timeout = FetchOptions.timeout,
     allow_loopback: AllowLoopback = FetchOptions.allow_loopback,
+    send_key_to: SendKeyTo = None,
 ) -> None:
     """Search sources until every category has its target of accepted images or the sources are exhausted.
 
@@ -75,11 +79,12 @@ def search(
     from fototeca.collect.search import SearchOptions, preview_search, search_sources
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
+    limits = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback, max_pixels)
+    fetch = replace(limits, send_key_to=tuple(send_key_to or ()))
     options = SearchOptions(tuple(source), tuple(category or ()), limit, license_, headed, url)
     if dry_run:
         previews = {name: preview.to_json() for name, preview in preview_search(workspace, options, fetch).items()}
-        typer.echo(json.dumps(previews, ensure_ascii=False, indent=2))
+        echo(json.dumps(previews, ensure_ascii=False, indent=2))
         return
     finish(workspace, search_sources(workspace, options, fetch), options.categories)
 
@@ -196,4 +201,4 @@ def attribution(
     from fototeca.collect.status import write_attribution
 
     count = write_attribution(Workspace.find(), file)
-    typer.echo(f"{file}: {count_of(count, 'image')}")
+    echo(f"{file}: {count_of(count, 'image')}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fototeca.core.console import notify
+from fototeca.core.console import echo, notify
 from fototeca.core.errors import EXIT_SHORT
 from fototeca.core.workspace import Workspace
 
@@ -27,6 +27,10 @@ SourceName = Annotated[str, typer.Option(help="Name of the source in manifests, 
 License = Annotated[str, typer.Option("--license", help="License of the images: an SPDX id, a name or a URL.")]
 Author = Annotated[str, typer.Option(help="Author of the images.")]
 AllowLoopback = Annotated[bool, typer.Option("--allow-loopback", help="Allow fetching from loopback addresses.")]
+SendKeyTo = Annotated[
+    list[str] | None,
+    typer.Option(metavar="HOST", help="A server of your own site files that may receive the key of its service. Repeatable."),
+]
 KeepSplits = Annotated[bool, typer.Option("--keep-splits", help="Keep the dataset's own train, val and test at the next freeze.")]
 GroupBy = Annotated[
     str,
@@ -41,7 +45,7 @@ def finish(workspace: Workspace, summary: CollectSummary, categories: tuple[str,
     """Print the summary; exit 3 if any of `categories` (all when empty) is below its target."""
     from fototeca.collect.status import compute_shortfalls
 
-    typer.echo(summary.text())
+    echo(summary.text())
     short = {name: count for name, count in compute_shortfalls(workspace).items() if not categories or name in categories}
     if short:
         listed = ", ".join(f"{name} {count}" for name, count in list(short.items())[:_MAX_LISTED])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,9 +24,9 @@ from fototeca.collect.files.extraction import (
     ExtractionBudget,
     is_disk_fault,
 )
-from fototeca.collect.files.members import FREE_BYTES
+from fototeca.collect.files.members import FREE_BYTES, is_tar
 from fototeca.collect.host_id import STALE_AFTER_SECONDS
-from fototeca.core.errors import ExternalError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 from fototeca.vision.image_files import IsExcluded, reason_by_name
@@ -73,8 +72,10 @@ def open_folder(
         _remove_stale_folders(folder)
         try:
             yield OpenFolder(folder, unpack(path, folder, passed_over, is_excluded))
-        except Exception:  # not KeyboardInterrupt: the next run resumes with the extracted files
+        except Exception as error:  # not KeyboardInterrupt: the next run resumes with the extracted files
             shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, FototecaError):  # the folder is gone when the user reads its name
+                error.message, error.hint = (text.replace(str(folder), str(path)) for text in (error.message, error.hint))
             raise
         shutil.rmtree(folder)
 
@@ -100,7 +101,7 @@ def _is_archive_by_bytes(path: Path) -> bool:
     if not path.is_file() or reason_by_name(path.name) is not None:
         return False
     with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04" or tarfile.is_tarfile(path)
+        return file.read(4) == b"PK\x03\x04" or is_tar(path)
 
 
 def unpack(path: Path, folder: Path, passed_over: PassedOver, is_excluded: IsExcluded = lambda name: False) -> dict[str, str]:

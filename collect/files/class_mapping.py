@@ -89,8 +89,8 @@ def render_proposal(folders: Mapping[str, str], settings: Settings, title: str) 
     """Return the text of a mapping file to check and confirm. `folders` is the result of `find_class_folders`."""
     lines = [
         f"# {' '.join(title.split())}",
-        "# Folders of this dataset and the category of each. Correct this file, then pass it with --map.",
-        '# "" excludes the images of a folder. Categories of this workspace: ' + ", ".join(settings.names),
+        "# Folders or classes of this dataset and the category of each. Correct this file, then pass it with --map.",
+        '# "" excludes the images of a folder or class. Categories of this workspace: ' + ", ".join(settings.names),
         "",
         "[map]",
     ]

@@ -28,6 +28,9 @@ _PATH_COLUMNS = {
 }
 """Column of the image, relative to the table's folder, by the name of the table."""
 
+TABLE_NAMES = frozenset(_PATH_COLUMNS)
+"""Names of the tables."""
+
 _LISTED = 5
 """Classes that a message lists."""
 
@@ -75,9 +78,9 @@ def write_label_table(workspace: Workspace, folder: Path, labels: EmbeddedLabels
 
     The records of a single table keep their lines and its name, so that messages refer to it.
     """
-    name = labels.files[0].rpartition("/")[2] if len(labels.files) == 1 else "tables of the dataset"
+    name = labels.files[0].rpartition("/")[2] if len(labels.files) == 1 else "tables of the dataset"  # read by its content
     digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-    file = workspace.cache / "tables" / digest / f"{name}.jsonl".replace(".jsonl.jsonl", ".jsonl")
+    file = workspace.cache / "tables" / digest / name
     lines: list[str] = []
     for record in labels.records:
         if len(labels.files) == 1:

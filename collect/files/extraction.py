@@ -116,7 +116,7 @@ class Extraction:
             return "junk"
         if member.reason or member.link:
             return member.reason
-        reason = "table" if _is_parquet_table(member.name) else reason_by_name(member.name) or ""
+        reason = "table" if is_parquet_table(member.name) else reason_by_name(member.name) or ""
         if not member.size and reason != "data":  # an empty text file tells that an image has no boxes
             return "empty"
         if _is_nested(member.name):
@@ -212,13 +212,13 @@ class Extraction:
         self.file_names.pop(f"{self.folder}/{path}" if self.folder else path, None)
 
 
-def _is_parquet_table(name: str) -> bool:
+def is_parquet_table(name: str) -> bool:
     """Return True for the table of a Hugging Face image folder, which holds no images itself."""
     return PurePosixPath(name.replace("\\", "/")).name.lower() == "metadata.parquet"
 
 
 def _is_nested(name: str) -> bool:
-    return name.lower().endswith(ARCHIVE_SUFFIXES) and not _is_parquet_table(name)
+    return name.lower().endswith(ARCHIVE_SUFFIXES) and not is_parquet_table(name)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

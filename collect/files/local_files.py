@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import quote, unquote_to_bytes
 
 from fototeca.collect.catalog import Provenance
+from fototeca.collect.catalog.local_urls import local_path, local_url
 from fototeca.collect.files.archives import OpenFolder
 from fototeca.collect.files.extraction import strip_archive_suffix
 from fototeca.collect.files.folder_labels import label_from_folders
@@ -20,9 +20,6 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 from fototeca.vision.image_files import find_images
-
-LOCAL_SCHEME = "file://"
-"""Prefix of the URL of a local file."""
 
 
 def list_local_images(
@@ -85,16 +82,6 @@ def no_images_error(name: str, passed_over: PassedOver) -> FototecaError:
     reasons = ", ".join(count.reason for count in passed_over.counts())
     hint = f"see docs/not-taken.md for {reasons}" if reasons else "give a folder or an archive of images"
     return FototecaError(f"{name} has no images; it has {passed_over.describe_contents()}", hint)
-
-
-def local_url(path: Path) -> str:
-    """Return the URL of an absolute path; names need not be valid UTF-8."""
-    return LOCAL_SCHEME + quote(os.fsencode(path.as_posix()))
-
-
-def local_path(url: str) -> Path:
-    """Return the path of a URL made by `local_url`."""
-    return Path(os.fsdecode(unquote_to_bytes(url.removeprefix(LOCAL_SCHEME))))
 
 
 def decode_file_name(name: str) -> str:

@@ -12,13 +12,14 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
 from fototeca.collect.files.parquet import read_parquet_images
+from fototeca.collect.files.zip_checks import check_overlaps, check_zip_directory
 from fototeca.core.parquet_tables import MAGIC
 from fototeca.core.passed_over import PassedOver
 
@@ -97,10 +98,15 @@ def _target(folder: str, target: str) -> str:
 
 
 def _zip_members(path: Path) -> Iterator[Member]:
+    check_zip_directory(path)
     with zipfile.ZipFile(path) as archive:
+        check_overlaps(archive.infolist())
         for info in archive.infolist():
             name = _zip_name(info)
             if info.is_dir():
+                continue
+            if "\0" in info.orig_filename:  # zipfile ends the name there, other programs do not
+                yield Member(info.orig_filename, reason="unsafe-name")
                 continue
             if info.flag_bits & _ENCRYPTED:
                 yield Member(name, reason="encrypted")
@@ -130,12 +136,19 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 
 def _tar_members(path: Path, start: bytes, limit: int) -> Iterator[Member]:
+    try:
+        yield from _read_tar(path, start, limit)
+    except (ValueError, ArithmeticError, IndexError, RecursionError):  # tarfile answers some invalid headers with them
+        raise tarfile.ReadError("a header is invalid") from None
+
+
+def _read_tar(path: Path, start: bytes, limit: int) -> Iterator[Member]:
     with (
         _open_decompressed(path, start) as file,
         tarfile.open(fileobj=cast("IO[bytes]", _BoundedFile(file, limit)), mode="r:") as archive,
     ):
-        for member in archive:
-            if member.size < 0:
+        for member in _iterate(archive):
+            if member.size < 0:  # before tarfile goes on, at an offset that may lie before this member
                 raise tarfile.ReadError("a header gives a negative size")
             if member.isdir():
                 continue
@@ -143,11 +156,49 @@ def _tar_members(path: Path, start: bytes, limit: int) -> Iterator[Member]:
                 yield Member(member.name, link=_target(posixpath.dirname(member.name), member.linkname))
             elif member.islnk():
                 yield Member(member.name, link=_target("", member.linkname))
+            elif member.sparse is not None and not _is_map(cast("Sequence[tuple[int, int]]", member.sparse), member.size):
+                raise tarfile.ReadError("the map of a sparse file is invalid")
             elif member.isreg():
                 read = cast("Callable[[], IO[bytes]]", partial(archive.extractfile, member))
                 yield Member(member.name, member.size, read, is_sequential=True)
             else:
                 yield Member(member.name, member.size, reason="not-a-file", is_sequential=True)
+
+
+def _iterate(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the members of a tar file. ReadError for a header that leads backwards, as a negative size does."""
+    last = -1
+    while (member := archive.next()) is not None:
+        if member.offset <= last:
+            raise tarfile.ReadError("a header leads backwards")
+        last = member.offset
+        archive.members.clear()  # type: ignore[attr-defined] # they are not looked up again
+        yield member
+
+
+def _is_map(parts: Sequence[tuple[int, int]], size: int) -> bool:
+    """Return True if the parts of a sparse file, as offset and length, lie in order within its size."""
+    place = 0
+    for offset, length in parts:
+        if offset < place or length < 0:
+            return False
+        place = offset + length
+    return place <= size
+
+
+def is_tar(path: Path) -> bool:
+    """Return True if a file, decompressed, begins with the header of a tar member.
+
+    `tarfile.is_tarfile` reads extended headers of any length.
+    """
+    with path.open("rb") as file:
+        start = file.read(6)
+    try:
+        with _open_decompressed(path, start) as stream:
+            tarfile.TarInfo.frombuf(stream.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
+    except (*MEMBER_FAULTS, tarfile.TarError, OSError):
+        return False
+    return True
 
 
 def _open_decompressed(path: Path, start: bytes) -> IO[bytes]:

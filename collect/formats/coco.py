@@ -11,8 +11,6 @@ from fototeca.collect.formats.annotations import AnnotatedImage, Box, DatasetFil
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
 
-_NO_CORNERS = (0.0, 0.0, 0.0, 0.0)
-
 
 @dataclass
 class _ImageEntry:
@@ -89,7 +87,10 @@ def _read_document(
         size = (_size(item.get("width")), _size(item.get("height")))
         rights = (licenses.get(_key(item.get("license")), ""), _text(item.get("flickr_url")) or _text(item.get("coco_url")))
         images[key] = entries.setdefault(file, _ImageEntry(file, *size, split or find_split(file), *rights))
-    for number, item in enumerate(_objects(document, "annotations"), 1):
+    for number, item in enumerate(document["annotations"], 1):
+        if not isinstance(item, dict):
+            passed_over.add("broken-annotation", f"{name} annotation {number}")
+            continue
         key = _key(item.get("image_id"))
         annotated.add(key)
         place = f"{name} annotation {_key(item.get('id')) or number}"
@@ -107,7 +108,10 @@ def _add_box(item: Mapping[str, Any], classes: Mapping[str, str], entry: _ImageE
     class_name = classes.get(_key(item.get("category_id")), "")
     if not class_name:
         return "unknown-class"
-    box = Box(class_name, *(_corners(item) or _NO_CORNERS), "crowd" if item.get("iscrowd") in (1, True) else "")
+    corners = _corners(item)
+    if corners is None:
+        return "degenerate-box"
+    box = Box(class_name, *corners, "crowd" if item.get("iscrowd") in (1, True) else "")
     if box in entry.boxes:
         return "repeated-box"
     entry.boxes[box] = None

@@ -28,8 +28,18 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _UNICAST = ipaddress.IPv6Network("2000::/3")
 """The only IPv6 addresses allocated to the public internet."""
 
-_DOCUMENTATION = ipaddress.IPv6Network("3fff::/20")
-"""Reserved by RFC 9637, which is newer than the standard library's list."""
+_RESERVED = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
+        *("192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
+        *("224.0.0.0/4", "240.0.0.0/4", "2001::/23", "2001:db8::/32", "3fff::/20"),
+    )
+)
+"""Networks outside the public internet, Teredo and relays for 6to4 among them (IANA's special-purpose address registries).
+
+Our own list: `is_global` says yes to some of them, 192.0.0.8 up to Python 3.11.9 and 192.88.99.1 in all releases.
+"""
 
 _state = threading.local()
 
@@ -83,8 +93,8 @@ def check_address(address: str, *, allow_loopback: bool) -> None:
     target = embedded or ip
     if target.is_loopback and allow_loopback:
         return
-    is_allocated = embedded is not None or ip.version == 4 or (ip in _UNICAST and ip not in _DOCUMENTATION)
-    if not (is_allocated and target.is_global) or target.is_multicast:
+    is_allocated = embedded is not None or ip.version == 4 or ip in _UNICAST
+    if not (is_allocated and target.is_global) or target.is_multicast or any(target in network for network in _RESERVED):
         raise PrivateAddressError(str(ip))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from fototeca.collect.http.urls import normalize_host
 from fototeca.core.errors import FototecaError
 from fototeca.vision.limits import MAX_PIXELS, MAX_STORED_PIXELS
 
@@ -37,6 +38,9 @@ class FetchOptions:
     max_pixels: int = MAX_PIXELS
     """An image with more pixels is not decoded and rejected as `too-many-pixels`; at most `vision.limits.MAX_STORED_PIXELS`."""
 
+    send_key_to: tuple[str, ...] = ()
+    """Hosts (`HOST` or `HOST:PORT`) that may receive the keys of the services in use, beside those of the shipped site files."""
+
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         for name in ("min_side", "max_bytes", "max_pixels", "concurrency", "per_host", "timeout"):
@@ -46,3 +50,8 @@ class FetchOptions:
             raise FototecaError(f"--timeout is {self.timeout:g}", "choose at most a day, in seconds")
         if self.max_pixels > MAX_STORED_PIXELS:
             raise FototecaError(f"--max-pixels is {self.max_pixels}", f"choose at most {MAX_STORED_PIXELS}")
+        for host in self.send_key_to:
+            try:
+                normalize_host(host)
+            except ValueError:
+                raise FototecaError(f"--send-key-to {host!r} is not a host", "give its name: mirror.example.org") from None

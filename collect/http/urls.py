@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
+from fototeca.core.public_url import public_url, url_identity
+
 _TRACKING = re.compile(r"^(utm_\w+|fbclid|gclid|igshid|mc_[ce]id|ref_src)$")
 _SAFE = "/:@!$&'()*+,;=~-._"
 
@@ -33,16 +35,27 @@ def url_key(url: str) -> str:
 
 
 def candidate_key(url: str) -> str:
-    """Return the key of a candidate: `url_key`, or for an invalid URL a key that no file has, so that it fails with a reason."""
+    """Return the key of a candidate: `url_key`, or for an invalid URL a key that no file has, so that it fails with a reason.
+
+    A URL with a new signature is the same candidate. Of keys and passwords in a URL the key has a digest.
+    """
+    identity = url_identity(url)
     try:
-        return url_key(url)
+        return url_key(public_url(url)) + (f"#{identity}" if identity else "")
     except ValueError:
-        return f"no-address:{url}"
+        return f"no-address:{public_url(url)}"
 
 
 def host_key(url: str) -> str:
     """Return the normalized host of a URL, with the port unless it is the default. ValueError without an http(s) host."""
     return urlsplit(url_key(url)).netloc
+
+
+def normalize_host(text: str) -> str:
+    """Return `HOST` or `HOST:PORT` as `host_key` returns it. ValueError for anything else."""
+    if re.search(r"[/?#@\\\s]", text):
+        raise ValueError(f"not a host: {text[:200]}")
+    return host_key(f"https://{text}")
 
 
 def _clean_path(path: str) -> str:

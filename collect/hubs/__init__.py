@@ -17,6 +17,7 @@ from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.api.credentials import KEYS
 from fototeca.collect.catalog import replace_surrogates
 from fototeca.collect.http.guarded_sockets import PrivateAddressError
+from fototeca.collect.hubs.guarded_clients import guarded_clients
 from fototeca.collect.hubs.registry import HUBS
 from fototeca.collect.licenses import UNKNOWN, to_spdx
 from fototeca.collect.sites import Site
@@ -121,13 +122,14 @@ def join_authors(names: list[str]) -> str:
 
 
 @contextmanager
-def hub_client_errors(hub: str) -> Iterator[None]:
-    """Turn every exception of a hub's own client library into a FototecaError without URLs or keys.
+def hub_client(hub: str, context: SourceContext) -> Iterator[None]:
+    """Use a hub's own client library in the block: behind the filtering proxy, its exceptions as FototecaErrors without keys.
 
     The clients raise exceptions of many kinds, call exit(), put keys into URLs and URLs into messages.
     """
     try:
-        yield
+        with guarded_clients(context.proxy):
+            yield
     except FototecaError as error:
         error.message, error.hint = map(KEYS[hub].redactor(), (error.message, error.hint))
         raise

@@ -66,7 +66,7 @@ def discover(workspace: Workspace, query: str, hubs: Sequence[str], options: Fet
         raise FototecaError("the query is empty", "give a few words")
     modules = {name: get_hub(name) for name in hubs or HUBS}
     context = SourceContext(workspace, options)
-    context.downloader  # noqa: B018 - created before the threads that share it
+    context.downloader, context.proxy  # noqa: B018 - created before the threads that share them
     answers: queue.SimpleQueue[tuple[str, _Answer]] = queue.SimpleQueue()
 
     def search(name: str) -> None:
@@ -80,6 +80,7 @@ def discover(workspace: Workspace, query: str, hubs: Sequence[str], options: Fet
         for name in modules:
             threading.Thread(target=search, args=(name,), daemon=True).start()
         received = _receive(answers, len(modules), time.monotonic() + MAX_TIMEOUTS * options.timeout, bar)
+    context.close()  # clients that are still waiting reach nothing any more
     datasets: list[HubDataset] = []
     problems: dict[str, str] = {}
     for name in modules:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import logging
 import os
 import re
-import socket
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fototeca.collect.api.json_fields import get_int, get_text
 from fototeca.collect.files.disk_space import check_disk_space
-from fototeca.collect.http.guarded_sockets import check_address
+from fototeca.collect.files.embedded_tables import TABLE_NAMES
 from fototeca.collect.hubs import (
     MAX_RESULTS,
     DatasetInfo,
     HubDataset,
-    hub_client_errors,
+    hub_client,
     invalid_ref_error,
     normalize_license,
 )
-from fototeca.collect.hubs.transfer import SUPPORTED_SUFFIXES, no_images_error, reason_not_downloaded
+from fototeca.collect.hubs.transfer import SUPPORTED_SUFFIXES, is_label_table, no_images_error, reason_not_downloaded
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import ExternalError
@@ -42,36 +40,24 @@ def normalize_ref(ref: str) -> str:
     return f"{match[1]}@{match[2]}" if match[2] else match[1]
 
 
-@dataclass(frozen=True)
-class _AddressGuard:
-    """Request hook of the client's HTTP session: refuses private addresses for every request, redirects included."""
-
-    allow_loopback: bool
-
-    def __call__(self, request: Any) -> None:  # noqa: ANN401 - the client's own type, imported only below
-        for *_, address in socket.getaddrinfo(request.url.host, request.url.port, type=socket.SOCK_STREAM):
-            check_address(str(address[0]), allow_loopback=self.allow_loopback)
-
-
 def _client(site: Site, context: SourceContext) -> Any:  # noqa: ANN401 - the client's own type, imported only here
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # another transport, which bypasses the request hook
-    from huggingface_hub import HfApi, get_session
+    from huggingface_hub import HfApi, constants
     from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    constants.HF_HUB_DISABLE_XET = True  # another transport, with connections of its own
 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings show URLs, which may be signed
     if not sys.stderr.isatty():
         disable_progress_bars()
-    session = get_session()
-    hooks = [hook for hook in session.event_hooks["request"] if not isinstance(hook, _AddressGuard)]
-    session.event_hooks = {**session.event_hooks, "request": [*hooks, _AddressGuard(context.fetch.allow_loopback)]}
-    return HfApi(endpoint=site["endpoint"])
+    token = None if context.may_send_key(NAME, site["endpoint"]) else False  # None: the user's own
+    return HfApi(endpoint=site["endpoint"], token=token)
 
 
 def find_datasets(query: str, context: SourceContext) -> list[HubDataset]:
     """Return datasets that the hub tags as image datasets."""
     site = context.site(NAME)
-    with hub_client_errors(NAME):
+    with hub_client(NAME, context):
         results = _client(site, context).list_datasets(
             search=query, filter=site.get("filter") or None, limit=MAX_RESULTS, expand=["cardData", "tags", "mainSize"]
         )
@@ -103,10 +89,10 @@ def _license_name(info: Any) -> str:  # noqa: ANN401 - the client's DatasetInfo
 
 
 def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
-    """Download the images and archives of one commit below `folder`."""
+    """Download the images, archives and tables of labels of one commit below `folder`."""
     site = context.site(NAME)
     name, _, revision = ref.partition("@")
-    with hub_client_errors(NAME):
+    with hub_client(NAME, context):
         client = _client(site, context)
         info = client.dataset_info(name, revision=revision or None, files_metadata=True)
         commit = str(info.sha)
@@ -119,7 +105,7 @@ def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
             repo_type="dataset",
             revision=commit,
             local_dir=folder / commit,
-            allow_patterns=[_suffix_pattern(suffix) for suffix in SUPPORTED_SUFFIXES],
+            allow_patterns=[*map(_suffix_pattern, SUPPORTED_SUFFIXES), *TABLE_NAMES, *(f"*/{name}" for name in TABLE_NAMES)],
             max_workers=context.fetch.per_host,
         )
         license_name = _license_name(info)
@@ -151,7 +137,10 @@ def _check_files(folder: Path, sizes: dict[str, int], passed_over: PassedOver) -
         if reason:
             passed_over.add(reason, name)
     selected = [size for name, size in sizes.items() if not reasons[name]]
-    if not selected:
+    tables = [name for name, reason in reasons.items() if not reason and is_label_table(name)]
+    if len(tables) == len(selected):
+        for name in tables:
+            passed_over.add("table", name)
         raise no_images_error(NAME, passed_over, "try its copy in parquet: add @refs/convert/parquet to its name")
     folder.mkdir(parents=True, exist_ok=True)
     check_disk_space(folder, sum(selected))

@@ -6,19 +6,24 @@ import contextlib
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from urllib.parse import quote
 
 from fototeca.collect.api.json_fields import get_text
 from fototeca.collect.catalog import Provenance
+from fototeca.collect.catalog.local_urls import local_url
 from fototeca.collect.files.archives import is_archive, unpack
 from fototeca.collect.files.class_mapping import find_class_folders, map_folders, render_proposal, write_proposal
+from fototeca.collect.files.embedded_tables import EmbeddedLabels, read_embedded_tables, write_label_table
 from fototeca.collect.files.exclude import Exclude
-from fototeca.collect.files.extraction import DamagedArchiveError, strip_archive_suffix
+from fototeca.collect.files.extraction import DamagedArchiveError, is_parquet_table, strip_archive_suffix
 from fototeca.collect.files.folder_options import FolderOptions
-from fototeca.collect.files.local_files import decode_file_name, local_url
+from fototeca.collect.files.label_files import read_labels
+from fototeca.collect.files.local_files import decode_file_name
 from fototeca.collect.files.split_facts import Dataset, SplitFacts, find_split_facts
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs import DatasetInfo, Hub, get_hub, redact
@@ -34,7 +39,9 @@ from fototeca.vision.image_files import find_images
 
 
 def import_dataset(workspace: Workspace, hub: str, ref: str, use: FolderOptions, options: FetchOptions) -> CollectSummary:
-    """Download a dataset unless it is complete already, and collect the images whose folders a mapping maps to categories.
+    """Download a dataset unless it is complete already, and collect the images whose classes a mapping maps to categories.
+
+    The classes are those of the tables inside the dataset (`metadata.jsonl` and others, see `embedded_tables`), else folders.
 
     Args:
         workspace: where the dataset, images and catalog are written.
@@ -48,25 +55,43 @@ def import_dataset(workspace: Workspace, hub: str, ref: str, use: FolderOptions,
     """
     settings, mapping, exclude = workspace.settings, use.mapping, Exclude(use.exclude)
     categories = read_mapping(mapping, settings) if mapping else {}
-    context = SourceContext(workspace, options)
-    ref = _normalize_ref(get_hub(hub), ref, context)
-    folder = workspace.cache / "hubs" / (f"{hub}-" + re.sub(r"[^\w.@-]", "--", ref))
-    info, passed_over, file_names = _download(hub, ref, folder, context)
+    with contextlib.closing(SourceContext(workspace, options)) as context:
+        ref = _normalize_ref(get_hub(hub), ref, context)
+        folder = workspace.cache / "hubs" / (f"{hub}-" + re.sub(r"[^\w.@-]", "--", ref))
+        info, passed_over, file_names = _download(hub, ref, folder, context)
     root = folder / info.folder
-    names = find_images(root, passed_over, is_excluded=exclude)
+    labels = read_embedded_tables(root, exclude)
+    names = find_images(root, passed_over, is_excluded=exclude, used=[root / name for name in labels.files])
     exclude.report_unused()
     if not names:
         contents = passed_over.describe_contents()
         raise ExternalError(f"{ref} of {hub} has no images; it has {contents}", "choose another dataset")
-    folders = find_class_folders(names, settings)
+    classes = {record.path: record.get("label") for record in labels.records} or find_class_folders(names, settings)
     if mapping is None:
-        raise _propose(folder, render_proposal(folders, settings, f"{info.title} ({info.page_url})"))
-    labels_by_name = map_folders(folders, categories, mapping, passed_over)
-    dataset = Dataset(root, list(labels_by_name), file_names, "", dataset_scope(info))
-    facts = find_split_facts(dataset, use, settings)
+        raise _propose(folder, render_proposal(classes, settings, f"{info.title} ({info.page_url})"))
+    with _table_of(workspace, root, labels, use) as with_table:
+        if with_table.labels:
+            labels_by_name = read_labels(names, file_names, with_table, settings, passed_over)
+        else:
+            labels_by_name = map_folders(classes, categories, mapping, passed_over)
+        dataset = Dataset(root, list(labels_by_name), file_names, "", dataset_scope(info))
+        facts = find_split_facts(dataset, with_table, settings)
     provenances = _provenances(root, info, facts, labels_by_name, file_names)
     total = len(labels_by_name)
     return ingest_provenances(workspace, provenances, options, total=total, local=True, passed_over=passed_over)
+
+
+@contextmanager
+def _table_of(workspace: Workspace, root: Path, labels: EmbeddedLabels, use: FolderOptions) -> Iterator[FolderOptions]:
+    """Yield the options with a temporary table of the labels inside the dataset, or as they are if it has none."""
+    if not labels.records:
+        yield use
+        return
+    table = write_label_table(workspace, root, labels)
+    try:
+        yield replace(use, labels=table)
+    finally:
+        shutil.rmtree(table.parent)
 
 
 def _normalize_ref(hub: Hub, ref: str, context: SourceContext) -> str:
@@ -101,6 +126,9 @@ def _download(hub: str, ref: str, folder: Path, context: SourceContext) -> tuple
     info = DatasetInfo(**json.loads(record.read_text(encoding="utf-8")))
     for archive in _list_archives(folder / info.folder):
         archive.unlink()
+    shutil.rmtree(
+        folder / info.folder / ".cache", ignore_errors=True
+    )  # the notes of Hugging Face's client, no part of the dataset
     passed_over = PassedOver()
     document = json.loads(contents.read_text(encoding="utf-8"))
     passed_over.update(PassedOverCount(**{**row, "names": tuple(row["names"])}) for row in document["passed_over"])
@@ -123,7 +151,7 @@ def _unpack_archives(folder: Path, passed_over: PassedOver) -> dict[str, str]:
 
 
 def _list_archives(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if is_archive(path))
+    return sorted(path for path in folder.rglob("*") if is_archive(path) and not is_parquet_table(path.name))
 
 
 def _propose(folder: Path, proposal: str) -> FototecaError:

@@ -12,7 +12,7 @@ from typing import Any
 from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.api.credentials import KEYS
 from fototeca.collect.api.json_fields import get_int, get_text
-from fototeca.collect.hubs import DatasetInfo, HubDataset, hub_client_errors, invalid_ref_error, normalize_license
+from fototeca.collect.hubs import DatasetInfo, HubDataset, hub_client, invalid_ref_error, normalize_license
 from fototeca.collect.hubs.transfer import RemoteFile, download_files, save_stream
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import SourceContext
@@ -35,7 +35,7 @@ def normalize_ref(ref: str) -> str:
 def find_datasets(query: str, context: SourceContext) -> list[HubDataset]:
     """Return the first page of Kaggle's own search."""
     site = context.site(NAME)
-    with hub_client_errors(NAME):
+    with hub_client(NAME, context):
         _check_key()
         from kaggle.api.kaggle_api_extended import KaggleApi
 
@@ -72,7 +72,7 @@ def _to_dataset(site: Site, result: Any) -> HubDataset:  # noqa: ANN401 - the cl
 def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
     """Download the dataset's archive below `folder`. Public datasets need no key."""
     site = context.site(NAME)
-    with hub_client_errors(NAME):
+    with hub_client(NAME, context):
         from kagglehub.clients import build_kaggle_client
         from kagglehub.handle import parse_dataset_handle
         from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest, ApiGetDatasetRequest

@@ -17,7 +17,7 @@ from fototeca.collect.hubs import (
     MAX_RESULTS,
     DatasetInfo,
     HubDataset,
-    hub_client_errors,
+    hub_client,
     invalid_ref_error,
     normalize_license,
 )
@@ -40,7 +40,8 @@ def normalize_ref(ref: str) -> str:
     return "/".join(filter(None, match.groups()))
 
 
-def _client(site: Site) -> Any:  # noqa: ANN401 - the client is untyped
+def _client(site: Site, context: SourceContext) -> Any:  # noqa: ANN401 - the client is untyped
+    context.require_key_host(NAME, site["endpoint"])
     from roboflow.adapters import rfapi
 
     rfapi.API_URL = site["endpoint"]
@@ -51,8 +52,8 @@ def find_datasets(query: str, context: SourceContext) -> list[HubDataset]:
     """Return classification projects on Universe."""
     site = context.site(NAME)
     key = get_key(NAME, KEYS[NAME])
-    with hub_client_errors(NAME):
-        response = _client(site).search_universe(query, api_key=key, project_type="classification", limit=MAX_RESULTS)
+    with hub_client(NAME, context):
+        response = _client(site, context).search_universe(query, api_key=key, project_type="classification", limit=MAX_RESULTS)
         results = require_records(context.client(NAME), response, "results")[:MAX_RESULTS]
         return [dataset for result in results if (dataset := _to_dataset(site, result))]
 
@@ -79,8 +80,8 @@ def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
     """Download the archive of one version below `folder`; the newest if `ref` names none."""
     site, key = context.site(NAME), get_key(NAME, KEYS[NAME])
     workspace, project, version = (*ref.split("/"), "")[:3]
-    with hub_client_errors(NAME):
-        client = _client(site)
+    with hub_client(NAME, context):
+        client = _client(site, context)
         response = client.get_project(key, workspace, project)
         version = version or _newest_version(require_records(context.client(NAME), response, "versions"), ref)
         kind = get_text(response, "project", "type")

@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from fototeca.collect.files.disk_space import check_disk_space, free_disk_space
+from fototeca.collect.files.embedded_tables import TABLE_NAMES
 from fototeca.collect.files.extraction import ARCHIVE_SUFFIXES
 from fototeca.collect.files.safe_names import UniqueNames
 from fototeca.collect.http.client import Downloader, Request, with_retries
@@ -51,9 +52,9 @@ class RemoteFile:
 
 
 def select_files(hub: str, files: Iterable[RemoteFile], passed_over: PassedOver) -> list[RemoteFile]:
-    """Return the images and archives among a dataset's files, under safe names; count the others.
+    """Return the images, archives and tables of labels among a dataset's files, under safe names; count the others.
 
-    FototecaError (exit 4) if there are none.
+    FototecaError (exit 4) if there are no images and archives.
     """
     names = UniqueNames()
     selected = []
@@ -64,16 +65,23 @@ def select_files(hub: str, files: Iterable[RemoteFile], passed_over: PassedOver)
             selected.append(RemoteFile(file.url, name, file.size, file.checksum))
         else:
             passed_over.add(reason or "unsafe-name", file.name)
-    if not selected:
+    if all(is_label_table(file.name) for file in selected):
+        for file in selected:
+            passed_over.add("table", file.name)
         raise no_images_error(hub, passed_over, "export it to folders of images and use: fototeca collect folder")
     return selected
 
 
 def reason_not_downloaded(name: str) -> str:
-    """Return why a file of a dataset is not downloaded, by its name, or "" for images and archives."""
-    if not is_junk(name) and name.lower().endswith(SUPPORTED_SUFFIXES):
+    """Return why a file of a dataset is not downloaded, by its name, or "" for images, archives and tables of labels."""
+    if not is_junk(name) and (is_label_table(name) or name.lower().endswith(SUPPORTED_SUFFIXES)):
         return ""
     return reason_by_name(name) or "not-an-image"
+
+
+def is_label_table(name: str) -> bool:
+    """Return True for a table that may hold the labels of the images."""
+    return name.rpartition("/")[2] in TABLE_NAMES
 
 
 def no_images_error(hub: str, passed_over: PassedOver, hint: str) -> FototecaError:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from fototeca.collect.catalog import Provenance
+from fototeca.collect.catalog.local_urls import local_url
 from fototeca.collect.files.archives import OpenFolder, open_folder
 from fototeca.collect.files.dataset_splits import describe_splits
 from fototeca.collect.files.exclude import Exclude
-from fototeca.collect.files.local_files import decode_file_name, local_url, read_local_file
+from fototeca.collect.files.local_files import decode_file_name, read_local_file
 from fototeca.collect.files.originals import original_name
 from fototeca.collect.formats.annotations import AnnotatedImage, Box, DatasetFiles
 from fototeca.collect.formats.crops import add_margin, cut_boxes

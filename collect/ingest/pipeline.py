@@ -15,8 +15,8 @@ from functools import partial
 from tqdm import tqdm
 
 from fototeca.collect.catalog import Actor, Candidate, CandidateState, Catalog, Edit, ImageRow, Provenance
+from fototeca.collect.catalog.local_urls import LOCAL_SCHEME, local_path
 from fototeca.collect.catalog.provenance import file_name_of_url
-from fototeca.collect.files.local_files import LOCAL_SCHEME, local_path
 from fototeca.collect.files.originals import original_of_url
 from fototeca.collect.http.client import Downloader
 from fototeca.collect.http.options import FetchOptions
@@ -31,6 +31,7 @@ from fototeca.core.console import notify
 from fototeca.core.counting import count_of
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
+from fototeca.core.public_url import public_url
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
 from fototeca.vision.threads import image_threads
@@ -65,6 +66,7 @@ class IngestPipeline:
         self.targets = Targets(catalog, workspace.settings.target)
         # More threads than simultaneous downloads: some decode, others wait for the disk.
         self._workers, self._per_host = (3 * options.concurrency, 3 * options.per_host) if downloader else (2, 2)
+        self._erasures = catalog.erasures.all()
         self._queue: deque[tuple[Provenance, Candidate, Future[ProcessResult]]] = deque()
         self._in_flight: dict[str, list[Provenance]] = {}
         self._retry_ids = set(retry_ids)
@@ -130,14 +132,16 @@ class IngestPipeline:
         self._in_flight[key] = [provenance]
         self._retry_ids.discard(candidate.candidate_id)
         self.targets.pending[provenance.category] += 1
-        task = partial(process_candidate, self.workspace, candidate.url, self.options, self._downloader)
-        self._queue.append((provenance, candidate, queues.submit(_host(candidate.url), task)))
+        # the catalog's URL lacks passwords and signatures, which the one at hand may need
+        url = provenance.url if self._downloader else candidate.url
+        task = partial(process_candidate, self.workspace, url, self.options, self._downloader)
+        self._queue.append((provenance, candidate, queues.submit(_host(url), task)))
         return 0
 
     def _is_file_missing(self, candidate: Candidate) -> bool:
         """Return True if the candidate's image is known but its file is not in the store."""
         image = self.catalog.images.get(candidate.image_id) if candidate.image_id else None
-        return image is not None and not (self.workspace.root / image.path).is_file()
+        return image is not None and not image.erased and not (self.workspace.root / image.path).is_file()
 
     def _local_key(self, url: str) -> str:
         """Return the candidate key of a local file: its URL, with the size appended if the file was overwritten since."""
@@ -156,7 +160,7 @@ class IngestPipeline:
         self._queue.popleft()
         if candidate.image_id:
             return self._record_restored(provenance, candidate, result)
-        with self.catalog.transaction():
+        with self.catalog.transaction(durable=False):  # what a power failure loses is collected again
             state = self.catalog.candidates.record(
                 candidate.candidate_id,
                 result.state,
@@ -167,9 +171,11 @@ class IngestPipeline:
             )
             for place in self._in_flight.pop(candidate.url_key):
                 self._label(result.image.image_id if result.image else None, place)
+        if state == "accepted" and result.image:
+            self.summary.add_like_erased(result.image, self._erasures)
         self.targets.pending[provenance.category] -= 1
         reason = "duplicate" if state == "rejected" and result.state == "accepted" else result.reason
-        name = provenance.file_name or file_name_of_url(provenance.url) or provenance.url
+        name = provenance.file_name or file_name_of_url(provenance.url) or public_url(provenance.url)
         self.summary.count(provenance.source, provenance.category, state, reason, name)
         return 1
 
@@ -189,7 +195,7 @@ class IngestPipeline:
         Images that a person reviewed and rejected images keep their label.
         """
         image = self.catalog.images.get(image_id) if image_id and provenance.category else None
-        if image is None or image.rejected:
+        if image is None or image.rejected or image.erased:
             return
         label = self._merge_label(image, provenance.category)
         if label != image.label:

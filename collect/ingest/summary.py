@@ -6,11 +6,15 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fototeca.collect.catalog import CandidateState
+from fototeca.collect.catalog import CandidateState, Erasure, ImageRow
+from fototeca.core.console import escape_text
 from fototeca.core.counting import count_of
 from fototeca.core.passed_over import MAX_NAMES, PassedOver, PassedOverCount, list_names
 from fototeca.core.results import Result
 from fototeca.core.tables import render_table
+
+LIKE_ERASED = 8
+"""Bits of 64 in which the pHashes of two images may differ that are said to look alike."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,9 @@ class CollectSummary(Result):
     different_labels: tuple[str, ...] = ()
     """Lines about images that have another label than given, and the command that applies the given ones."""
 
+    like_erased: tuple[str, ...] = ()
+    """Ids of new images that look like images that were erased on request."""
+
     problems: tuple[str, ...] = ()
     """One line per query that a source did not answer completely."""
 
@@ -72,6 +79,10 @@ class CollectSummary(Result):
         first += f"; {self.excluded_by_license} more excluded by their license" if self.excluded_by_license else ""
         lines = [*self._reasons(), *(f"  passed over: {row.text()}" for row in self.passed_over)]
         lines += [f"  {line}" for line in self.different_labels]
+        lines += [
+            f"  warning: {image_id[:12]} looks like an image that was erased; if it is one: fototeca curate erase {image_id[:12]}"
+            for image_id in self.like_erased
+        ]
         return "\n".join([first, *self._table(), *lines, *(f"  incomplete: {problem}" for problem in self.problems)])
 
     def _reasons(self) -> list[str]:
@@ -116,6 +127,7 @@ class SummaryBuilder:
 
     passed_over: PassedOver = field(default_factory=PassedOver)
     different_labels: tuple[str, ...] = ()
+    like_erased: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def count(self, source: str, category: str, state: CandidateState, reason: str, name: str) -> None:
@@ -123,7 +135,13 @@ class SummaryBuilder:
         key = (source, category, state, reason)
         self.counts[key] += 1
         if state != "accepted" and name and len(self.names[key]) < MAX_NAMES:
-            self.names[key].append(name)
+            self.names[key].append(escape_text(name))
+
+    def add_like_erased(self, image: ImageRow, erasures: Sequence[Erasure]) -> None:
+        """Note a new image whose pHash differs from that of an erased one in at most LIKE_ERASED bits."""
+        bits = int(image.phash, 16)
+        if any((bits ^ int(row.phash, 16)).bit_count() <= LIKE_ERASED for row in erasures if row.phash):
+            self.like_erased.append(image.image_id)
 
     def build(self) -> CollectSummary:
         """Return the counters as a frozen summary, counts sorted by source, category, state and reason."""
@@ -140,5 +158,6 @@ class SummaryBuilder:
             tuple(counts),
             self.passed_over.counts(),
             self.different_labels,
+            tuple(self.like_erased),
             tuple(self.problems),
         )

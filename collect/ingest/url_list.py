@@ -201,7 +201,7 @@ def _read_url_table(table: Table, category: str, settings: Settings, passed_over
     for rank, row in enumerate(rows):
         cells = {field: "" if index is None else text_of(row.cells[index]) for field, index in columns.items()}
         label, outcome = classes.join(classes.split(cells["category"]))
-        if not cells["url"]:
+        if not cells["url"] or row.is_long:
             passed_over.add("row-malformed", f"line {row.line}")
         elif outcome in ("applied", "no-label"):
             provenances.append(_make_provenance(cells, label or category, table.name, rank))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fototeca.collect.catalog import ImageRow
-from fototeca.collect.store import EXTENSIONS, store_image
+from fototeca.collect.catalog import ERASED, ImageRow
+from fototeca.collect.store import EXTENSIONS, ErasedImageError, store_image
 from fototeca.core.memory_budget import MemoryBudget
 from fototeca.core.workspace import Workspace
 from fototeca.vision.exif import read_time_taken
@@ -38,8 +38,8 @@ def accept_image(
     """Decode and store an image; return its catalog row and its quality scores by measure.
 
     Raises:
-        ImageRejectedError: not an image, unsupported format, camera raw, truncated, more than `max_pixels`, or a side below
-            `min_side` pixels.
+        ImageRejectedError: not an image, unsupported format, camera raw, truncated, more than `max_pixels`, a side below
+            `min_side` pixels, or erased on request.
     """
     try:
         header = inspect(data, max_pixels=max_pixels)
@@ -51,7 +51,10 @@ def accept_image(
         raise ImageRejectedError(error.reason) from None
     if min(info.width, info.height) < min_side:
         raise ImageRejectedError("too-small")
-    image_id, path = store_image(workspace, data, info.format)
+    try:
+        image_id, path = store_image(workspace, data, info.format)
+    except ErasedImageError:
+        raise ImageRejectedError(ERASED) from None
     properties = (info.format, info.width, info.height, info.mode, len(data), image_hash)
     row = ImageRow(image_id, workspace.relative(path), *properties)
     normalized = ",".join(info.normalized)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fototeca.collect.catalog import Provenance
+from fototeca.collect.catalog.local_urls import local_url
 from fototeca.collect.files.exclude import Exclude
-from fototeca.collect.files.local_files import decode_file_name, local_url
+from fototeca.collect.files.local_files import decode_file_name
 from fototeca.collect.formats.video import VIDEO_SUFFIXES, VideoOptions, check_decoder, read_frames, video_id
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fototeca.collect.http.urls import host_key
 from fototeca.core.errors import FototecaError
 from fototeca.core.trust import read_trusted
 from fototeca.core.workspace import Workspace
@@ -42,6 +43,13 @@ def load_site(workspace: Workspace, name: str) -> Site:
         if _kind(value) is not _kind(expected.get(field, value)):
             raise FototecaError(f"{own}: {field} is {value!r}", f"write it as in the shipped file: {expected[field]!r}")
     return site
+
+
+def shipped_hosts(name: str) -> frozenset[str]:
+    """Return the hosts to which a source's or hub's key may go: that of the endpoint in its shipped site file."""
+    path = Path(__file__).parent / f"{name}.toml"
+    endpoint = str(_parse(path, path.read_bytes()).get("endpoint", "")) if path.is_file() else ""
+    return frozenset({host_key(endpoint)} if endpoint else ())
 
 
 def _kind(value: object) -> type:

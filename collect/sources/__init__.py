@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, cast
 
 from fototeca.collect.api.client import ServiceClient
 from fototeca.collect.api.credentials import KEYS, Key
+from fototeca.collect.api.key_hosts import KeyHosts
 from fototeca.collect.browser.proxy import FilteringProxy, open_proxy
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import Downloader, user_agent
 from fototeca.collect.http.options import FetchOptions
-from fototeca.collect.sites import Site, load_site
+from fototeca.collect.sites import Site, load_site, shipped_hosts
 from fototeca.collect.sources.metadata import SourceInfo
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
@@ -77,7 +79,24 @@ class SourceContext:
 
     def client(self, name: str) -> ServiceClient:
         """Return the API client of a source or hub, with the pause of its site file and its key."""
-        return ServiceClient(self.downloader, name, float(self.site(name).get("pause", 0.0)), list_keys().get(name))
+        key, pause = list_keys().get(name), float(self.site(name).get("pause", 0.0))
+        return ServiceClient(self.downloader, name, pause, key, self._key_hosts(name))
+
+    def require_key_host(self, name: str, url: str) -> None:
+        """Raise FototecaError if a source's or hub's key must not be sent to a URL."""
+        self._key_hosts(name).check(url)
+
+    def may_send_key(self, name: str, url: str) -> bool:
+        """Return True if a hub's key may be sent to a URL; if there is a key and it may not, print that it is not sent."""
+        hosts = self._key_hosts(name)
+        if hosts.allows(url):
+            return True
+        if KEYS[name].location:
+            notify(f"fototeca: {hosts.refusal(url)}")
+        return False
+
+    def _key_hosts(self, name: str) -> KeyHosts:
+        return KeyHosts(name, shipped_hosts(name), self.fetch.send_key_to)
 
     def close(self) -> None:
         """Close the browser and its proxy if they were started."""

@@ -160,6 +160,7 @@ def _read_tile(page: Page, base_url: str, tile: dict[str, Any], rank: int) -> Pr
 def _open_tile(page: Page, index: int) -> dict[str, Any]:
     """Click a tile and return the image shown in an overlay or on another page; the page is then restored."""
     url = page.window.url
+    page.window.allow_tab()
     link = page.script(CLICK, page.site, index)
     details: dict[str, Any] = {}
     if link:

@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from fototeca.core.console import notify
+from fototeca.core.console import echo, notify
 from fototeca.core.counting import count_of
 from fototeca.core.errors import EXIT_USAGE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.cli import duplicates as cli_duplicates
+from fototeca.curate.cli import erase as cli_erase
 from fototeca.curate.cli import review as cli_review
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 cli_duplicates.register(app)
 cli_review.register(app)
+cli_erase.register(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -66,7 +68,7 @@ def label(
         if label is not None or reject is not None or restore:
             raise FototecaError("--from-file takes the labels from the file", "leave out --label, --reject and --restore")
         result = label_from_file(workspace, from_file, columns=columns, mapping=map_file, comment=comment, dry_run=dry_run)
-        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else result.text())
+        echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else result.text())
         return
     if not category:
         edit = make_edit(workspace.settings, label=label, reject=reject, restore=restore)
@@ -76,13 +78,13 @@ def label(
             restore_images(workspace, ids, comment=comment) if restores else decide_images(workspace, ids, edit, comment=comment)
         )
         for decision in decisions:
-            typer.echo(f"{decision.image_id[:12]}  {describe_decision(decision)}")
+            echo(f"{decision.image_id[:12]}  {describe_decision(decision)}")
         return
     if label is None or reject is not None or restore or comment:
         raise FototecaError("--from works with --label only", f"give: --from {category} --label CATEGORY")
     changes = rename_category(workspace, category, label)
     for change in changes:
-        typer.echo(f"{change.image_id[:12]}  {change.old_label or '(none)'} -> {change.new_label or '(none)'}")
+        echo(f"{change.image_id[:12]}  {change.old_label or '(none)'} -> {change.new_label or '(none)'}")
     if not changes:
         notify(f"no current label was changed; images collected or labeled as {category} before now count as {label}")
 
@@ -103,9 +105,9 @@ def history(
     if people:
         decisions = [decision for decision in decisions if decision.actor_kind == "person"]
     if as_json:
-        typer.echo(json.dumps([decision.to_json() for decision in decisions], ensure_ascii=False, indent=2))
+        echo(json.dumps([decision.to_json() for decision in decisions], ensure_ascii=False, indent=2))
     else:
-        typer.echo(history_table(decisions))
+        echo(history_table(decisions))
 
 
 @app.command()
@@ -134,7 +136,7 @@ def freeze(
     from fototeca.curate.versions.freeze import freeze_table, freeze_version
 
     result = freeze_version(Workspace.find(), seed=seed, ratios=ratios, note=note, leave_out=leave_out or (), group_by=group_by)
-    typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else freeze_table(result))
+    echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else freeze_table(result))
 
 
 @app.command()
@@ -147,7 +149,7 @@ def versions(as_json: AsJson = False) -> None:
 
     summaries = describe_versions(Workspace.find())
     rows = [summary.to_json() for summary in summaries]
-    typer.echo(json.dumps(rows, ensure_ascii=False, indent=2) if as_json else versions_table(summaries))
+    echo(json.dumps(rows, ensure_ascii=False, indent=2) if as_json else versions_table(summaries))
 
 
 @app.command()
@@ -163,7 +165,7 @@ def diff(
     from fototeca.curate.versions.diff import diff_table, diff_versions
 
     result = diff_versions(Workspace.find(), old, new)
-    typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else diff_table(result))
+    echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else diff_table(result))
 
 
 @app.command()
@@ -176,9 +178,10 @@ def verify(version: Annotated[str, typer.Argument(help="A version, such as v001,
 
     result = verify_version(Workspace.find(), version)
     if as_json:
-        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
+        echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
     else:
-        typer.echo("\n".join([*result.problems, f"{result.version}: {'ok' if result.ok else 'NOT ok'}"]))
+        erased = [f"{result.erased} images were erased; their bytes cannot be checked"] if result.erased else []
+        echo("\n".join([*result.problems, *erased, f"{result.version}: {'ok' if result.ok else 'NOT ok'}"]))
     if not result.ok:
         raise typer.Exit(EXIT_USAGE)
 
@@ -195,7 +198,7 @@ def rebuild(
     from fototeca.curate.versions.rebuild import rebuild_version
 
     same = rebuild_version(Workspace.find(), version, output)
-    typer.echo(f"{version}: {'identical' if same else 'NOT identical'}")
+    echo(f"{version}: {'identical' if same else 'NOT identical'}")
     if not same:
         raise typer.Exit(EXIT_USAGE)
 
@@ -210,15 +213,18 @@ def recover(as_json: AsJson = False) -> None:
 
     result = recover_catalog(Workspace.find())
     if as_json:
-        typer.echo(json.dumps(result.to_json()))
+        echo(json.dumps(result.to_json()))
     else:
-        typer.echo(f"{count_of(result.images, 'image')} and {count_of(result.decisions, 'decision')} recovered")
+        echo(f"{count_of(result.images, 'image')} and {count_of(result.decisions, 'decision')} recovered")
         if result.broken:
             notify(
                 count_of(
                     result.broken, "file does not match the digest in its name", "files do not match the digest in their name"
                 )
             )
+        if result.erased:
+            erased = count_of(result.erased, "file is an image that was erased", "files are images that were erased")
+            notify(f"{erased}; delete them again: fototeca curate erase IMAGE_ID")
         if result.unknown:
             notify(count_of(result.unknown, "decision refers to a missing file", "decisions refer to missing files"))
     if result.images:
@@ -265,7 +271,7 @@ def export(
         keep_metadata=keep_metadata,
         spreadsheet_safe=spreadsheet_safe,
     )
-    typer.echo(f"written: {path}")
+    echo(f"written: {path}")
 
 
 @app.command("label-issues")
@@ -289,6 +295,6 @@ def label_issues(
         write_label_issues_csv(issues, csv)
         notify(f"written: {csv}")
     if as_json:
-        typer.echo(json.dumps([issue.to_json() for issue in issues], ensure_ascii=False, indent=2))
+        echo(json.dumps([issue.to_json() for issue in issues], ensure_ascii=False, indent=2))
     else:
-        typer.echo(label_issues_table(issues, limit))
+        echo(label_issues_table(issues, limit))

@@ -44,7 +44,7 @@ def dedup(
         )
     options = SearchOptions(threshold, similarity, keep_near)
     with Catalog.open(workspace) as catalog:
-        images = catalog.images.all()
+        images = [image for image in catalog.images.all() if not image.erased]
         if not images:
             raise FototecaError("there are no images yet", "collect some: fototeca collect --help")
         signatures = load_signatures(workspace, catalog, images)
@@ -56,7 +56,7 @@ def dedup(
         with catalog.transaction():
             catalog.groups.replace(grouping.rows, grouping.components, grouping.ties)
             options.save(catalog)
-        images = catalog.images.all()
+        images = [image for image in catalog.images.all() if not image.erased]
     for line in (*camera_warnings(grouping.fixed_cameras), *dedup_warnings(images, workspace.settings)):
         notify(line)
     return DedupResult(

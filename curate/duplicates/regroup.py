@@ -26,7 +26,7 @@ def regroup(workspace: Workspace, catalog: Catalog, image_ids: Collection[str]) 
 
 def _connected(catalog: Catalog, image_ids: Collection[str]) -> list[ImageRow]:
     """Return the images that groups, components and ties connect with `image_ids`, over any number of steps."""
-    images = catalog.images.all()
+    images = [image for image in catalog.images.all() if not image.erased]
     neighbors = [(f"group {image.group}", image.image_id) for image in images if image.group]
     neighbors += [(f"component {image.component}", image.image_id) for image in images if image.component]
     neighbors += [(tie.a, tie.b) for tie in catalog.groups.ties()]

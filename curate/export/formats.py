@@ -10,17 +10,19 @@ from dataclasses import replace
 from glob import escape
 from pathlib import Path
 
+from fototeca.collect.catalog import EXPORT_RECORD, Catalog
 from fototeca.core.console import notify
 from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import csv_bytes, write_bytes, write_csv, write_text
 from fototeca.core.paths import inside
+from fototeca.core.public_url import public_url
 from fototeca.core.workspace import Workspace
 from fototeca.curate.export.croissant import croissant_document
 from fototeca.curate.export.datasheet import datasheet
 from fototeca.curate.export.huggingface import export_huggingface
 from fototeca.curate.export.placement import Export
 from fototeca.curate.export.webdataset import export_webdataset
-from fototeca.curate.manifest import MANIFEST_COLUMNS, SPLITS, read_manifest
+from fototeca.curate.manifest import MANIFEST_COLUMNS, SPLITS, ManifestRow, read_manifest
 
 KNOWN = frozenset({".jpg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"})
 """Suffixes of stored images that torchvision's ImageFolder reads."""
@@ -70,6 +72,7 @@ def export_version(
         raise FototecaError(f"{folder} is not empty", "give a new folder")
     if folder.is_mount():
         raise FototecaError(f"{folder} is a mount point", "give a folder on it")
+    manifest = replace(manifest, rows=tuple(_public_row(row) for row in manifest.rows))
     whole = folder.resolve()
     part = whole.with_name(f".{whole.name}.{os.urandom(4).hex()}.part")
     try:
@@ -90,6 +93,7 @@ def export_version(
         FORMATS[kind](export)
         write_text(part / "DATASHEET.md", f"{datasheet(workspace, manifest)}\n{export.describe_files()}")
         part.replace(whole)
+        _record(workspace, whole, manifest.version)
         if export.num_png:
             notify(f"{export.num_png} of {len(manifest.rows)} images were written as the models saw them, as PNG")
         if export.num_stripped:
@@ -101,6 +105,18 @@ def export_version(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+def _record(workspace: Workspace, folder: Path, version: str) -> None:
+    """Record an export in the catalog, where there is one that can be written, for erasures to name it."""
+    if workspace.catalog.is_file() and os.access(workspace.catalog, os.W_OK):
+        with Catalog.open(workspace) as catalog:
+            catalog.metadata.set(f"{EXPORT_RECORD}{folder}", version)
+
+
+def _public_row(row: ManifestRow) -> ManifestRow:
+    """Return the row without secrets in its URLs, since the manifest may come from elsewhere."""
+    return replace(row, image_url=public_url(row.image_url), page_url=public_url(row.page_url))
 
 
 def export_imagefolder(export: Export) -> None:

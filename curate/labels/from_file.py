@@ -16,6 +16,7 @@ from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.decisions import check_reason, current_person
 from fototeca.curate.labels.readers.detect import read_rows
+from fototeca.curate.labels.words import find_rejection
 
 MIN_PREFIX = 8
 """Shortest beginning of an image id that a row may give."""
@@ -93,7 +94,7 @@ def label_from_file(
         FototecaError: the file cannot be read, or no row names an image or a category.
     """
     settings = workspace.settings
-    classes = Classes(settings, read_mapping(mapping, settings) if mapping else {}, can_reject=True)
+    classes = Classes(settings, read_mapping(mapping, settings) if mapping else {}, rejection_of=find_rejection)
     reason = replace_surrogates(comment) or f"from {replace_surrogates(file.name)}"
     with Catalog.open(workspace) as catalog:
         finder = ImageFinder(catalog)

@@ -23,8 +23,9 @@ DELETED = "deleted"
 """Reason of a rejection by the word `delete` or by the deletion of a sample."""
 
 _DELETE = ("delete", "deleted", "remove", "eliminar", "eliminada", "eliminado", "borrar", "borrada", "borrado")
+_DISCARD = ("discard", "discarded", "descartar", "descartada", "descartado")
 _SPELLINGS: dict[WordAction, tuple[str, ...]] = {
-    "reject": ("reject", "rejected", "rechazar", "rechazada", "rechazado", *_DELETE),
+    "reject": ("reject", "rejected", "rechazar", "rechazada", "rechazado", *_DISCARD, *_DELETE),
     "reviewed": ("reviewed", "revisada", "revisado"),
     "restore": ("restore", "restored", "restaurar", "restaurada", "restaurado"),
     "apart": ("apart", "aparte", "separar", "separada", "separado"),
@@ -78,6 +79,14 @@ def parse_word(text: str) -> Word | None:
     if action == "reject":
         argument = argument or (DELETED if letters in _DELETE else DEFAULT_REASON)
     return Word(action, argument)
+
+
+def find_rejection(text: str) -> str:
+    """Return `reject` or `reject:REASON` for a word that rejects an image, "" for other texts."""
+    word = parse_word(text)
+    if word is None or word.action != "reject":
+        return ""
+    return "reject" if word.argument == DEFAULT_REASON else f"reject:{word.argument}"
 
 
 def find_category(text: str, settings: Settings) -> str:

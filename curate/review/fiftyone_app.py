@@ -1,31 +1,23 @@
 """Review in the FiftyOne App: `push_review` shows the catalog, `apply_review` writes edits back as decisions.
 
 Every sample stores the state that was pushed last beside its current state, written in one step, so that edits are recognized
-after a kill of the App, the database or fototeca. Importing FiftyOne starts its database, so it is imported on use.
+after a kill of the App, the database or fototeca.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
-import sys
-import time
-import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
-from importlib import import_module
-from io import StringIO
 from itertools import count
-from typing import Any
 
 from tqdm import tqdm
 
 from fototeca.collect.catalog import Catalog
 from fototeca.core.console import notify
 from fototeca.core.counting import count_of
-from fototeca.core.errors import ExternalError, FototecaError
+from fototeca.core.errors import FototecaError
 from fototeca.core.results import Result
+from fototeca.core.web import check_port
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.categories import list_renames
 from fototeca.curate.labels.decisions import check_task
@@ -34,13 +26,14 @@ from fototeca.curate.labels.words import DELETED, SampleEdit, SampleMarks
 from fototeca.curate.quality.checks import list_findings_by_image
 from fototeca.curate.review.apart import regroup_apart
 from fototeca.curate.review.app_edits import apply_apart, apply_edit
-from fototeca.curate.review.doctor import FIX
+from fototeca.curate.review.app_server import START, serve_app
+from fototeca.curate.review.connection import FiftyOne, connect_fiftyone
 from fototeca.curate.review.fiftyone_samples import (
     PUSHED,
     Dataset,
-    FiftyOne,
     SampleRow,
     create_fields,
+    dataset_name,
     describe_progress,
     make_editable,
     make_sample,
@@ -51,6 +44,7 @@ from fototeca.curate.review.fiftyone_samples import (
 )
 from fototeca.curate.review.queues import list_review_items
 from fototeca.curate.review.results import EditProblem, ReviewResult
+from fototeca.curate.review.running import announce_review
 from fototeca.curate.review.thumbnails import make_thumbnails
 
 _CATALOG_ID = "catalog-id"
@@ -58,11 +52,6 @@ _TOKEN = "fototeca-token"
 """Key of the dataset's info: a random id, since a deleted dataset may be made again under the same name."""
 
 _ALL_DELETED = "every sample was deleted, so nothing is rejected: fototeca curate review shows them again"
-
-
-def dataset_name(workspace: Workspace) -> str:
-    """Return `fototeca-<dataset name>`."""
-    return f"fototeca-{workspace.settings.name}"
 
 
 @dataclass(frozen=True)
@@ -81,7 +70,7 @@ def push_review(workspace: Workspace) -> PushResult:
 
     FototecaError (4) without a database, (2) if a dataset of that name belongs to another workspace.
     """
-    with _fiftyone() as fo, Catalog.open(workspace) as catalog:
+    with connect_fiftyone() as fo, Catalog.open(workspace) as catalog:
         review_items = list_review_items(catalog, workspace.settings.names, list_findings_by_image(catalog))
         items = {item.image.image_id: item for item in review_items}
         check_task((item.image for item in items.values()), workspace.settings.task)
@@ -109,7 +98,7 @@ def apply_review(workspace: Workspace) -> ReviewResult:
     reported until the person here decides on that image. An edit that cannot be applied, such as an unknown label or tag, is a
     problem. Neither overwrites anything.
     """
-    with _fiftyone() as fo, Catalog.open(workspace) as catalog:
+    with connect_fiftyone() as fo, Catalog.open(workspace) as catalog:
         dataset = _own_dataset(fo, workspace, catalog, create=False)
         rows = [row for row in read_samples(dataset, workspace) if row.is_touched and catalog.images.get(row.image_id)]
         deleted, problems = _deleted_samples(dataset, catalog)
@@ -149,7 +138,12 @@ def _deleted_samples(dataset: Dataset, catalog: Catalog) -> tuple[list[SampleRow
 
 
 def run_review(workspace: Workspace, *, port: int, browser: bool) -> ReviewResult:
-    """Push, serve the App on 127.0.0.1 until interrupted, then apply the edits."""
+    """Push, serve the App on 127.0.0.1 until interrupted, then apply the edits.
+
+    FototecaError (4) if the port is in use, or as `push_review` and `apply_review`.
+    """
+    check_port(port)
+    notify("starting FiftyOne")
     pushed = push_review(workspace)
     if pushed.pending:
         notify(
@@ -157,63 +151,22 @@ def run_review(workspace: Workspace, *, port: int, browser: bool) -> ReviewResul
                 pushed.pending, "edit is not applied yet and stays as it is", "edits are not applied yet and stay as they are"
             )
         )
-    with _fiftyone() as fo:
-        dataset = fo.load_dataset(pushed.dataset)
-        notify("starting the App; this takes up to half a minute")
-        session = serve_app(fo, dataset, port)
-        url = f"http://127.0.0.1:{port}/datasets/{dataset.name}"
-        notify(f"{count_of(pushed.samples, 'image')} at {url}; press Ctrl-C here to finish and apply the edits")
-        if browser:
-            webbrowser.open(url)
-        try:
-            while True:
-                time.sleep(0.5)
-        except KeyboardInterrupt:
-            notify("closing the App")
-        session.close()
+    with connect_fiftyone() as fo:
+        notify("starting the App")
+        with serve_app(fo, workspace, port) as server, announce_review(workspace, server, fo.config.database_uri, START):
+            server.announce(f"{count_of(pushed.samples, 'image')}; press Ctrl-C here to finish and apply the edits", START)
+            if browser:
+                server.open_browser(workspace.data, START)
+            server.wait()
+        notify("closing the App")
     return apply_review(workspace)
-
-
-def serve_app(fo: FiftyOne, dataset: Dataset, port: int) -> Any:  # noqa: ANN401 - FiftyOne's session has no type
-    """Serve the App on 127.0.0.1, with up to three attempts. FototecaError (4) if its server does not start."""
-    problem = ""
-    for _ in range(3):
-        try:
-            with redirect_stdout(StringIO()):  # its client prints a line for every attempt to connect
-                return fo.launch_app(dataset, remote=True, address="127.0.0.1", port=port)
-        except fo.core.service.ServiceListenTimeout as error:
-            problem = str(error)
-    raise ExternalError(f"the App does not start: {problem}", "is the port free? choose another with --port")
-
-
-@contextmanager
-def _fiftyone() -> Iterator[FiftyOne]:
-    """Import FiftyOne, quiet and without telemetry; errors of its database become a FototecaError (4)."""
-    os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "true")
-    os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")
-    os.environ.setdefault("FIFTYONE_LOGGING_LEVEL", "WARNING")  # it would print how to reach this machine from another one
-    with redirect_stdout(sys.stderr):
-        try:
-            fo = import_module("fiftyone")
-            fo.list_datasets()
-        except Exception as error:  # FiftyOne, pymongo and the operating system each raise their own
-            raise _database_error(error, f"{FIX}; or review without it: fototeca curate review --web") from None
-        try:
-            yield fo
-        except import_module("pymongo.errors").PyMongoError as error:
-            raise _database_error(error, "saved edits are kept: start it and run the same command again") from None
-
-
-def _database_error(error: Exception, hint: str) -> FototecaError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    return ExternalError(f"FiftyOne's database does not answer: {reason}", hint)
 
 
 def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create: bool) -> Dataset:
     """Return the workspace's dataset. FototecaError if it belongs to another workspace, or is missing and `create` is False."""
     name, owner = dataset_name(workspace), {"catalog": _catalog_id(catalog), "workspace": str(workspace.root)}
     if create and fo.dataset_exists(name):
-        _free_name(fo, name, owner["catalog"])
+        _free_name(fo, name, owner)
     if not fo.dataset_exists(name):
         if not create:
             raise FototecaError("there are no edits to apply: no dataset was pushed", "run: fototeca curate review")
@@ -232,7 +185,7 @@ def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create
     if recorded != owner and not moved:
         raise FototecaError(
             f"the FiftyOne dataset {name} belongs to {recorded.get('workspace', 'something else')}",
-            "choose another name in fototeca.toml, or remove it: fiftyone datasets delete " + name,
+            "choose another name in fototeca.toml",
         )
     if moved or _TOKEN not in dataset.info:
         dataset.info.update({"fototeca": owner, _TOKEN: dataset.info.get(_TOKEN) or secrets.token_hex(16)})
@@ -240,15 +193,18 @@ def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create
     return dataset
 
 
-def _free_name(fo: FiftyOne, name: str, catalog_id: str) -> None:
-    """Rename a dataset whose workspace no longer exists, with its contents, so that the name becomes free."""
+def _free_name(fo: FiftyOne, name: str, owner: dict[str, str]) -> None:
+    """Rename a dataset whose workspace no longer exists, or had another catalog, with its contents; the name becomes free."""
     dataset = fo.load_dataset(name)
     recorded = dataset.info.get("fototeca")
-    if not recorded or recorded["catalog"] == catalog_id or Workspace(recorded["workspace"]).config.is_file():
+    if not recorded or recorded["catalog"] == owner["catalog"]:
+        return
+    same_folder = recorded["workspace"] == owner["workspace"]
+    if not same_folder and Workspace(recorded["workspace"]).config.is_file():
         return
     dataset.name = next(free for number in count(1) if not fo.dataset_exists(free := f"{name}-left-{number}"))
-    remove = f"remove it with: fiftyone datasets delete {dataset.name}"
-    notify(f"{name} belonged to {recorded['workspace']}, which no longer exists; it is now {dataset.name}; {remove}")
+    former = "an earlier catalog of this workspace" if same_folder else f"{recorded['workspace']}, which no longer exists"
+    notify(f"{name} belonged to {former}; it is now {dataset.name}")
 
 
 def _catalog_id(catalog: Catalog) -> str:

@@ -13,6 +13,7 @@ from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.review_state import TAG_REVIEWED, decode_state, encode_state, state_tags
 from fototeca.curate.labels.words import SampleEdit, SampleMarks, read_marks
+from fototeca.curate.review.connection import FiftyOne
 from fototeca.curate.review.queues import (
     BOUNDARY,
     CONFLICT,
@@ -27,8 +28,6 @@ from fototeca.curate.review.queues import (
     ReviewItem,
 )
 
-FiftyOne = Any
-"""The module; it has no type hints."""
 Dataset = Any
 Sample = Any
 
@@ -50,11 +49,16 @@ _VIEWS = (
 )
 
 
+def dataset_name(workspace: Workspace) -> str:
+    """Return `fototeca-<dataset name>`."""
+    return f"fototeca-{workspace.settings.name}"
+
+
 def create_fields(fo: FiftyOne, dataset: Dataset, workspace: Workspace) -> None:
     """Create the dataset's fields. FototecaError if it was made for another task."""
     multi = workspace.settings.task == "multi"
     if dataset.has_sample_field(LABEL) and dataset.has_field(_CLASSIFICATIONS) != multi:
-        hint = f"apply its edits with the old task, then: fiftyone datasets delete {dataset.name}"
+        hint = "set the old task again, or choose another name in fototeca.toml"
         raise FototecaError(f"the task has changed since {dataset.name} was made", hint)
     kind = fo.Classifications if multi else fo.Classification
     if not dataset.has_sample_field(LABEL):
@@ -69,6 +73,7 @@ def create_fields(fo: FiftyOne, dataset: Dataset, workspace: Workspace) -> None:
     dataset.create_index("image_id", unique=True)
     dataset.app_config.media_fields = ["filepath", "thumbnail_path"]
     dataset.app_config.grid_media_field = "thumbnail_path"
+    dataset.app_config.active_fields = fo.ActiveFields(paths=[LABEL, "suggested"])  # shown on the tiles of the grid
     dataset.save()
 
 

@@ -19,6 +19,11 @@ SIDE = 320
 """Pixels of the longer side."""
 
 
+def thumbnail_folder(workspace: Workspace) -> Path:
+    """Return the folder of thumbnails; a file is named by the image's id, in a folder of its first two digits."""
+    return workspace.cache / "thumbnails"
+
+
 def make_thumbnails(workspace: Workspace, images: Sequence[ImageRow]) -> dict[str, str]:
     """Return the path of each image's thumbnail by image id; images that cannot be read are left out."""
     with ThreadPoolExecutor(cpu_count()) as pool:
@@ -29,7 +34,7 @@ def make_thumbnails(workspace: Workspace, images: Sequence[ImageRow]) -> dict[st
 
 def make_thumbnail(workspace: Workspace, image: ImageRow) -> Path | None:
     """Return the path of one image's thumbnail, creating it if missing; None if the image cannot be read."""
-    path = inside(workspace.cache / "thumbnails", f"{image.image_id[:2]}/{image.image_id}.jpg")
+    path = inside(thumbnail_folder(workspace), f"{image.image_id[:2]}/{image.image_id}.jpg")
     if path.exists():
         return path
     try:

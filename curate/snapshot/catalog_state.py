@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fototeca.collect.catalog import Catalog, FrozenGroup, ImageRow, ReviewState
+from fototeca.core.console import plain_line
+from fototeca.core.kinds import Integer
+from fototeca.core.public_url import public_url
 from fototeca.curate.labels.review_state import active_reviews
 
 
@@ -48,11 +51,13 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 THRESHOLD = "dedup-threshold"
 """Key of the threshold in the catalog's metadata."""
 
+THRESHOLD_KIND = Integer(0, 64)
+"""Bits of a perceptual hash."""
+
 
 def read_snapshot(catalog: Catalog) -> CatalogSnapshot:
     """Read the current state. Call it inside a transaction for a consistent snapshot."""
-    threshold = catalog.metadata.get(THRESHOLD)
-    used = None if threshold is None else int(threshold)
+    used = catalog.metadata.get_as(THRESHOLD, THRESHOLD_KIND)
     newest = catalog.candidates.latest_time()
     return CatalogSnapshot(
         tuple(catalog.images.all()), *_read_sources(catalog, "9999"), catalog.decisions.last_id(), used, newest
@@ -67,7 +72,7 @@ def read_past_snapshot(catalog: Catalog, metadata: Mapping[str, Any]) -> Catalog
         if image.added <= metadata["created"]:
             row = groups.get(image.image_id, FrozenGroup(image.image_id, "", True, ""))
             with_group = replace(image, group=row.group_id, component=row.component, is_representative=row.is_representative)
-            images[image.image_id] = with_group.with_review_state(ReviewState(""))
+            images[image.image_id] = replace(with_group.with_review_state(ReviewState("")), erased=False)
     last_decision = metadata["last_decision"]
     decisions = [row for row in catalog.decisions.all() if row.decision_id <= last_decision and row.image_id in images]
     for decision in decisions:
@@ -103,7 +108,7 @@ def _read_sources(
     groups: dict[str, set[str]] = defaultdict(set)
     splits: dict[str, set[str]] = defaultdict(set)
     for row in catalog.provenance.of_images_until(until):
-        source = ImageSource(row.source, _public(row.url), _public(row.page_url), _line(row.author), row.license)
+        source = ImageSource(_line(row.source), _public(row.url), _public(row.page_url), _line(row.author), _line(row.license))
         rank = (
             row.license == "unknown",
             not source.author,
@@ -131,11 +136,9 @@ def _public(url: str) -> str:
     """Return a URL that is valid on other machines; empty for local paths and file URLs."""
     text = _line(url)
     scheme = _SCHEME.match(text)
-    return text if scheme and scheme[1].lower() != "file" else ""
+    return public_url(text) if scheme and scheme[1].lower() != "file" else ""
 
 
 def _line(text: str) -> str:
-    """Return the text on one line, without control characters."""
-    if not text.isprintable() or "  " in text:
-        text = re.sub(r"[\s\x00-\x1f\x7f]+", " ", text)
-    return text.strip()
+    """Return the text on one line, without control, bidi and invisible characters."""
+    return text.strip() if text.isprintable() and "  " not in text else plain_line(text)

@@ -15,6 +15,7 @@ from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.review_state import active_reviews
 from fototeca.curate.manifest import ManifestRow, list_versions, read_manifest
+from fototeca.curate.tombstones import read_tombstones
 from fototeca.curate.versions.decision_log import read_decision_log
 from fototeca.vision.exif import read_time_taken
 from fototeca.vision.hashes import phash
@@ -28,6 +29,7 @@ class _Counts:
     decisions: int = 0
     unknown: int = 0
     older: int = 0
+    erased: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class RecoverResult(Result):
     """Decisions about missing files."""
     older: int
     """Decisions not added because the catalog has a newer review of the image."""
+    erased: int = 0
+    """Files of images that were erased on request; they are not added."""
 
 
 def recover_catalog(workspace: Workspace) -> RecoverResult:
@@ -60,6 +64,7 @@ def recover_catalog(workspace: Workspace) -> RecoverResult:
     rows = {row.image_id: row for version in versions for row in read_manifest(workspace, version).rows}
     counts = _Counts()
     with Catalog.open(workspace) as catalog:
+        catalog.erasures.add(read_tombstones(workspace).values())
         _add_files(workspace, catalog, rows, counts)
         with catalog.transaction():
             _replay(workspace, catalog, versions, counts)
@@ -68,8 +73,11 @@ def recover_catalog(workspace: Workspace) -> RecoverResult:
 
 def _add_files(workspace: Workspace, catalog: Catalog, rows: dict[str, ManifestRow], counts: _Counts) -> None:
     """Add the stored files that the catalog lacks."""
+    erased = {erasure.image_id for erasure in catalog.erasures.all()}
     for path in tqdm(list_stored_images(workspace), desc="reading", unit="image", disable=None):
-        if catalog.images.get(path.stem):
+        if path.stem in erased:
+            counts.erased += 1
+        if path.stem in erased or catalog.images.get(path.stem):
             continue
         image = _read_image(workspace, path)
         if image is None:

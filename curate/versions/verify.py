@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from fototeca.curate.manifest import (
     read_rows,
     version_file,
 )
+from fototeca.curate.tombstones import read_tombstones
 from fototeca.curate.versions.decision_log import parse_decisions
 from fototeca.vision.threads import image_threads
 
@@ -38,6 +39,8 @@ class VerifyResult(Result):
     version: str
     ok: bool
     problems: list[str]
+    erased: int = 0
+    """Images that were erased on request, whose bytes cannot be checked."""
 
 
 def verify_version(workspace: Workspace, version: str) -> VerifyResult:
@@ -48,6 +51,7 @@ def verify_version(workspace: Workspace, version: str) -> VerifyResult:
     """
     metadata = read_metadata(workspace, version)
     names = list_versions(workspace)
+    erased: set[str] = set()
     problems = [*_check_decisions(workspace, metadata), *_check_csv(workspace, metadata)]
     try:
         manifest = read_manifest(workspace, metadata["version"])
@@ -57,8 +61,9 @@ def verify_version(workspace: Workspace, version: str) -> VerifyResult:
     else:
         problems += _check_metadata(manifest, metadata, earlier)
         problems += _check_groups(manifest)
-        problems += _check_images(workspace, manifest)
-    return VerifyResult(metadata["version"], not problems, problems)
+        erased = {row.image_id for row in manifest.rows} & read_tombstones(workspace).keys()
+        problems += _check_images(workspace, manifest, erased)
+    return VerifyResult(metadata["version"], not problems, problems, len(erased))
 
 
 def _check_csv(workspace: Workspace, metadata: dict[str, Any]) -> Iterator[str]:
@@ -119,11 +124,14 @@ def _check_groups(manifest: Manifest) -> Iterator[str]:
             yield f"group {row.group[:12]} is in {splits[row.group]} and in {row.split}"
 
 
-def _check_images(workspace: Workspace, manifest: Manifest) -> list[str]:
-    """List images that are missing, unreadable, or whose bytes do not match their id."""
+def _check_images(workspace: Workspace, manifest: Manifest, erased: Collection[str]) -> list[str]:
+    """List images that are missing, unreadable, erased and yet there, or whose bytes do not match their id."""
 
     def check(row: ManifestRow) -> str:
         path = workspace.root / row.path
+        if row.image_id in erased:
+            again = f"erase it again: fototeca curate erase {row.image_id[:12]}"
+            return f"image {row.image_id[:12]} was erased and its file is in the store; {again}" if path.exists() else ""
         if not path.is_file():
             return f"image {row.image_id[:12]} is missing: {row.path}"
         try:

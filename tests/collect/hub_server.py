@@ -253,9 +253,8 @@ class Hubs:
 def person_at(folder: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Return `workspace_at(folder, base)` with all keys set and an empty home; Kaggle's clients use the stand-in too."""
     from huggingface_hub import constants
-    from kagglesdk import kaggle_env
 
-    monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, f"{base}/kaggle")
+    point_kaggle_to(base, monkeypatch)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "none"))
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_API_ENVIRONMENT"):
         monkeypatch.delenv(name, raising=False)
@@ -265,6 +264,13 @@ def person_at(folder: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> Works
         monkeypatch.setenv(name, SECRET)
     monkeypatch.setenv("KAGGLE_USERNAME", "me")
     return workspace_at(folder / "w", base)
+
+
+def point_kaggle_to(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Point Kaggle's clients, which contain their endpoint, to a stand-in."""
+    from kagglesdk import kaggle_env
+
+    monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, f"{base}/kaggle")
 
 
 def workspace_at(folder: Path, base: str) -> Workspace:

@@ -15,7 +15,7 @@ from fototeca.core.workspace import Workspace
 from tests.collect.hub_server import REFS, Hubs
 from tests.servers import ReceivedRequest, Site, json_response
 
-LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5)
+LOCAL = FetchOptions(allow_loopback=True, send_key_to=("127.0.0.1",), min_side=32, timeout=5)
 
 
 def test_roboflow_export_format_is_folder(workspace: Workspace, site: Site) -> None:

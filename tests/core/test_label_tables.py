@@ -69,6 +69,9 @@ def read(
         "path,label\n/home/ana/set/0.jpg,cat\n./1.jpg,dog\n",
         "path,label\nhttps://e.org/pics/0.jpg?w=2,cat\nfile:///pics/1%2Ejpg,dog\n",
         "path,label\n0.JPG,cat\n1,dog\n",
+        "# labelled by Ana\npath,label\n0.jpg,cat\n1.jpeg,dog\n",
+        "id,label\n0.0,cat\n01,dog\n",
+        "cat 0.jpg\ndog 1.jpg\n",
     ],
 )
 def test_two_images_are_labelled(tmp_path: Path, content: str) -> None:
@@ -158,9 +161,12 @@ def test_equal_ends_of_different_folders_are_not_taken_for_one_file(tmp_path: Pa
 NAMES = st.sampled_from([*FILES, "niño.jpg", "0", "same.jpg", "gone.jpg", "x/0.jpg", "y/0.jpg", "", " "]) | st.text(max_size=8)
 LABELS = st.sampled_from(["cat", "dog", "CATS", "cat|dog", "horse", "", "reject", "1", "cat;dog"]) | st.text(max_size=6)
 
+ONE_HOT = st.sampled_from(["0", "1", "1.0", "", "x", "sí", "FALSE", "Verdadero"])
+
 
 @given(
-    rows=st.lists(st.lists(NAMES | LABELS, max_size=4) | st.tuples(NAMES, LABELS).map(list), max_size=12),
+    rows=st.lists(st.lists(NAMES | LABELS, max_size=4) | st.tuples(NAMES, LABELS).map(list), max_size=12)
+    | st.lists(st.tuples(NAMES, ONE_HOT, ONE_HOT).map(list), max_size=12),
     task=st.sampled_from(["single", "multi"]),
     delimiter=st.sampled_from(",;\t|"),
     header=st.sampled_from([["path", "label"], ["label", "path"], ["id", "cat", "dog"], []]),
@@ -177,6 +183,8 @@ def test_every_row_of_a_readable_table_has_one_outcome(
     except FototecaError:
         return
     records = [record for record in csv.reader(io.StringIO(text.getvalue(), newline=""), delimiter=delimiter) if record]
+    while len(records[0]) == 1 and records[0][0].startswith("#") and len(records) > 1 and len(records[1]) > 1:
+        del records[0]  # a comment
     first = next(number for number, record in enumerate(records) if any(cell.strip() for cell in record))
     count = len(records) - first
     assert len(assignment.rows) in (count, count - 1)  # the first record is a header or not
@@ -207,6 +215,13 @@ def test_every_file_is_found_by_its_own_name(names: list[str]) -> None:
                 if unicodedata.normalize("NFC", other.strip()) == unicodedata.normalize("NFC", name.strip())
             ]
             assert name in targets or Counter(targets) <= Counter(same)
+
+
+def test_ids_that_a_spreadsheet_shortened() -> None:
+    """Leading zeros are gone, or a decimal zero came; a number that fits two files is ambiguous, and a file's own name wins."""
+    index = FileIndex((name, name) for name in ("a/0007.jpg", "08.png", "008.png", "9.jpg", "009.jpg"))
+    found = [index.find(name).targets for name in ("7", "7.0", "8", "9", "7.jpg", "10")]
+    assert found == [("a/0007.jpg",), ("a/0007.jpg",), ("008.png", "08.png"), ("9.jpg",), (), ()]
 
 
 def test_json_lines_with_broken_lines_account_for_them(tmp_path: Path) -> None:

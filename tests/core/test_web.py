@@ -21,7 +21,7 @@ import pytest
 from fototeca.core import web
 from fototeca.core.errors import ExternalError
 from fototeca.core.web import LocalServer, serve_locally
-from fototeca.core.web_guard import WebLimits
+from fototeca.core.web_limits import WebLimits
 
 QUICK = WebLimits(max_body=1000, body_seconds=0.3, requests=4, per_second=20, refused_per_second=1000)
 
@@ -328,6 +328,50 @@ def test_slow_bodies_end() -> None:
         assert not echo.requests
 
 
+def test_slow_headers_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that sends no whole request is closed."""
+    monkeypatch.setattr(web, "_IDLE_SECONDS", 0.2)
+    with serving() as (server, echo), closing(socket.create_connection(("127.0.0.1", server.port), timeout=10)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        assert connection.recv(100) == b""
+        assert not echo.requests
+
+
+def test_interrupted_bodies_do_not_reach_the_application(capsys: pytest.CaptureFixture[str]) -> None:
+    """A client that leaves before its body is complete decides nothing."""
+    with serving() as (server, echo):
+        client = Client(server).open()
+        head = f"POST / HTTP/1.1\r\nHost: {client.host}\r\nOrigin: http://{client.host}\r\nCookie: {client.cookie}\r\n"
+        with closing(socket.create_connection(("127.0.0.1", server.port), timeout=10)) as connection:
+            connection.sendall(f"{head}Content-Length: 900\r\n\r\nhalf".encode())
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(4096):
+                pass
+        assert client.status("/") == 200
+        assert echo.requests == [("GET", "/", b"")]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("target", ["http://evil.example/", "http://{host}/", "http://[::1", "*", "{host}"])
+def test_only_paths_are_requested(target: str) -> None:
+    """A whole URL as the target may name another host than Host does."""
+    with serving() as (server, echo):
+        client = Client(server).open()
+        head = f"GET {target.format(host=client.host)} HTTP/1.1\r\nHost: {client.host}\r\nCookie: {client.cookie}\r\n\r\n"
+        assert raw(server, head).split()[1] == b"400"
+        assert not echo.requests
+
+
+def test_a_closed_terminal_does_not_keep_the_page_closed() -> None:
+    """What follows the opening may fail."""
+
+    def fail() -> None:
+        raise BrokenPipeError
+
+    with serving() as (server, _):
+        assert Client(server).status(path_of(server.new_address("/", fail))) == 303
+
+
 def test_bodies_of_refused_requests_are_not_read() -> None:
     """A stranger's upload is refused by its headers."""
     with serving() as (server, echo):
@@ -395,7 +439,7 @@ def test_servers_start_and_stop_cleanly() -> None:
         assert ("127.0.0.1", server.port) in addresses and ("0.0.0.0", server.port) not in addresses
         idle = socket.create_connection(("127.0.0.1", server.port))
         assert Client(server).open().status("/") == 200
-        with pytest.raises(ExternalError, match="choose another with --port"), serve_locally(echo, port=server.port):
+        with pytest.raises(ExternalError, match="is in use"), serve_locally(echo, port=server.port):
             pass
     idle.close()
     assert echo.events == ["lifespan.startup", "lifespan.shutdown"]

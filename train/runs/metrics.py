@@ -13,9 +13,6 @@ from fototeca.core.results import Result
 SOFTWARE_PACKAGES = ("fototeca", "torch", "torchvision", "scikit-learn")
 """Packages whose versions are recorded with a run."""
 
-REQUIRED_METRICS = ("train_accuracy", "val_accuracy", "val_images", "parameters", "seconds", "images_per_second")
-"""Keys of every `done.json`."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunMetrics(Result):

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from fototeca.core.console import notify
+from fototeca.core.documents import Document
 from fototeca.core.errors import FototecaError
-from fototeca.core.files import write_bytes, write_text
-from fototeca.core.paths import is_file_name
+from fototeca.core.files import write_csv, write_text
+from fototeca.core.kinds import Problem
+from fototeca.core.paths import inside, is_file_name
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, read_manifest
-from fototeca.train.runs.metrics import REQUIRED_METRICS, RunMetrics, software_versions
+from fototeca.train.runs.fields import CONFIG, METRICS, THRESHOLDS
+from fototeca.train.runs.metrics import RunMetrics, software_versions
+from fototeca.train.runs.prediction_rows import read_prediction_rows
 from fototeca.train.training.metrics_log import read_metrics
 from fototeca.vision.feature_math import FloatArray
-
-REQUIRED_CONFIG = ("model", "regime", "manifest", "manifest_sha256", "task", "categories")
-"""Keys of every `config.json`."""
 
 ABORT_FILE = "aborted.txt"
 """File with the reason of a run that was aborted."""
@@ -92,7 +92,7 @@ class Run:
     @property
     def metrics(self) -> RunMetrics:
         """Contents of `done.json`. FototecaError if it cannot be read."""
-        return RunMetrics.from_json(_read_json(self.folder / "done.json", REQUIRED_METRICS))
+        return RunMetrics.from_json(run_file(self.folder / "done.json").json(METRICS))
 
     @property
     def digest(self) -> str:
@@ -105,20 +105,18 @@ class Run:
         from fototeca.train.config import train_command
 
         if "snapshot_of" in self.config:
-            return f"fototeca train ensemble {self.config['snapshot_of']}"
+            return f"fototeca train ensemble {quote(str(self.config['snapshot_of']))}"
         if self.regime == "ensemble":
-            return f"fototeca train ensemble {' '.join(self.config['of'])} --method {self.config['method']}"
+            members, method = map(quote, self.config.get("of", ())), quote(str(self.config.get("method", "mean")))
+            return f"fototeca train ensemble {' '.join(members)} --method {method}"
         return train_command(self.config)
 
     @cached_property
     def thresholds(self) -> FloatArray:
         """(C,) probability from which a multi-label run predicts a class, chosen on validation; 0.5 before that."""
         path = self.folder / "thresholds.json"
-        try:
-            thresholds = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-            return np.array([thresholds.get(name, 0.5) for name in self.categories], dtype=np.float32)
-        except (AttributeError, TypeError, ValueError):
-            raise damaged_file(path) from None
+        thresholds = run_file(path).json(THRESHOLDS) if path.exists() else {}
+        return np.array([thresholds.get(name, 0.5) for name in self.categories], dtype=np.float32)
 
     def epochs(self) -> list[dict[str, Any]]:
         """Return the rows of `epochs.csv` as numbers. FototecaError if it cannot be read."""
@@ -130,19 +128,12 @@ class Run:
 
     def predictions(self, split: str) -> Predictions:
         """Return the stored predictions on `split`. FototecaError if there are none, or the file cannot be read."""
-        path = self.folder / f"predictions-{split}.csv"
+        path = inside(self.folder, f"predictions-{split}.csv")
         if not path.is_file():
-            hint = f"for test, run: fototeca analysis evaluate {self.id} --split test"
+            hint = f"for test, run: fototeca analysis evaluate {quote(self.id)} --split test"
             raise FototecaError(f"run {self.id} has no predictions for {split}", hint)
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                head, *rows = csv.reader(file)
-            if head != _prediction_columns(self):
-                raise ValueError
-            values = np.array([row[3:] for row in rows], dtype=np.float32).reshape(len(rows), len(self.categories))
-            return Predictions([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], values)
-        except (OSError, ValueError, IndexError, csv.Error):
-            raise damaged_file(path) from None
+        rows, values = read_prediction_rows(run_file(path), _prediction_columns(self), self.categories)
+        return Predictions([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], values)
 
 
 def list_runs(workspace: Workspace, *, unfinished: bool = False) -> list[Run]:
@@ -152,7 +143,7 @@ def list_runs(workspace: Workspace, *, unfinished: bool = False) -> list[Run]:
         try:
             run = _open_run(path.parent)
             if run.done:
-                _read_json(path.with_name("done.json"), REQUIRED_METRICS)
+                _ = run.metrics
         except FototecaError as error:
             notify(f"skipped: {error}")
         else:
@@ -178,7 +169,7 @@ def load_run_manifest(workspace: Workspace, run: Run) -> Manifest:
 
 def check_trained_on(run: Run, manifest: Manifest) -> None:
     """FototecaError unless the run was trained on exactly this manifest; figures would be of other images."""
-    if run.config["manifest_sha256"] != manifest.sha256:
+    if (run.config["manifest_sha256"], run.categories, run.task) != (manifest.sha256, manifest.categories, manifest.task):
         raise FototecaError(
             f"run {run.id} was trained on a different {manifest.version}: {manifest.path.name} has changed since",
             f"restore that file, or train again: fototeca train run --manifest {manifest.version}",
@@ -188,31 +179,31 @@ def check_trained_on(run: Run, manifest: Manifest) -> None:
 def check_members(workspace: Workspace, run: Run) -> None:
     """FototecaError if a member of an ensemble was trained again later: the ensemble's files are of the earlier one."""
     for name in run.config.get("members", ()):
-        member = Run(name, workspace.runs / name, {})
-        if not member.folder.is_dir():
+        if not (workspace.runs / name).is_dir():
             continue  # the ensemble's files are still valid
+        member = read_run(workspace, name)
+        if "members" in member.config:
+            raise FototecaError(f"{name}, a member of {run.id}, is an ensemble itself", f"make {run.id} again from its members")
         if not member.done or member.digest != run.config.get("made_of", {}).get(name):
             raise FototecaError(f"{name} was trained again after {run.id} was made from it", f"make it again: {run.command}")
 
 
 def _open_run(folder: Path) -> Run:
-    return Run(folder.name, folder, _read_json(folder / "config.json", REQUIRED_CONFIG))
+    document = run_file(folder / "config.json")
+    config = document.json(CONFIG)
+    if len(config.get("members", ())) != len(config.get("member_weights", ())):
+        raise document.error(Problem("member_weights", config.get("member_weights"), "one weight per member"))
+    return Run(folder.name, folder, config)
 
 
-def _read_json(path: Path, required: Sequence[str]) -> dict[str, Any]:
-    """Return the object in a run's JSON file. FototecaError if it is not an object with the required keys."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise damaged_file(path) from None
-    if not isinstance(document, dict) or not set(required) <= document.keys():
-        raise damaged_file(path)
-    return document
+def run_file(path: Path) -> Document:
+    """Return a file of a run, to be read."""
+    return Document(path, str(path), "delete the run's folder and train it again")
 
 
 def damaged_file(path: Path) -> FototecaError:
     """Return the error of a run's file that cannot be read."""
-    return FototecaError(f"{path} cannot be read", "delete the run's folder and train it again")
+    return FototecaError(f"{path} cannot be read", run_file(path).hint)
 
 
 def write_config(run: Run) -> None:
@@ -230,13 +221,12 @@ def write_predictions_csv(
     run: Run, split: str, image_ids: Sequence[str], labels: Sequence[str], probabilities: FloatArray
 ) -> None:
     """Write `predictions-<split>.csv` from probabilities (N, C); predicted labels follow from them and the run's thresholds."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_prediction_columns(run))
     predictions = decide_labels(run, probabilities)
-    for image_id, label, predicted, row in zip(image_ids, labels, predictions, probabilities, strict=True):
-        writer.writerow([image_id, label, predicted, *(f"{value:.8g}" for value in row)])
-    write_bytes(run.folder / f"predictions-{split}.csv", text.getvalue().encode("utf-8"))
+    rows = (
+        [image_id, label, predicted, *(f"{value:.8g}" for value in row)]
+        for image_id, label, predicted, row in zip(image_ids, labels, predictions, probabilities, strict=True)
+    )
+    write_csv(inside(run.folder, f"predictions-{split}.csv"), _prediction_columns(run), rows)
 
 
 def _prediction_columns(run: Run) -> list[str]:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
+from fototeca.core.documents import parse_csv, read_regular_file
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 
@@ -85,11 +86,11 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            head, *rows = csv.reader(file)
+        lines = [cells for _, cells in parse_csv(read_regular_file(path).decode("utf-8", "replace"))]
+        head, *rows = lines
         if tuple(head) not in (STEP_COLUMNS, EPOCH_COLUMNS):
             raise ValueError
-    except (OSError, ValueError, csv.Error):
+    except (OSError, ValueError):
         raise FototecaError(f"{path} cannot be read", "delete the run's folder and train it again") from None
     return [dict(zip(head, map(_parse_number, row), strict=True)) for row in rows if len(row) == len(head)]
 

@@ -44,7 +44,7 @@ def _read_file(file: Path, find: Callable[[str], FileMatch], classes: Classes, c
     if fiftyone.is_labels(document):
         return fiftyone.read_labels(document)  # type: ignore[arg-type]
     if fiftyone.is_samples(document):
-        return fiftyone.read_samples(document)  # type: ignore[arg-type]
+        return fiftyone.read_samples(document, classes.is_rejection)  # type: ignore[arg-type]
     return _read_table_rows(_as_table(document, file), find, classes, columns)
 
 

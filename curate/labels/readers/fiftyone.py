@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from fototeca.core.label_rows import REJECT, LabelRow, names_in
+from fototeca.core.label_rows import LabelRow, names_in
 
 
 def is_labels(document: object) -> bool:
@@ -27,9 +27,9 @@ def read_labels(document: Mapping[str, Any]) -> list[LabelRow]:
     ]
 
 
-def read_samples(document: Mapping[str, Any]) -> list[LabelRow]:
+def read_samples(document: Mapping[str, Any], is_rejection: Callable[[str], bool]) -> list[LabelRow]:
     """Return one row for each sample: its classification, or the tag that rejects it; lines are their numbers."""
-    return [_read_sample(number, item) for number, item in enumerate(document["samples"], 1)]
+    return [_read_sample(number, item, is_rejection) for number, item in enumerate(document["samples"], 1)]
 
 
 def _targets(value: object, classes: Sequence[Any]) -> Iterator[str]:
@@ -41,11 +41,11 @@ def _targets(value: object, classes: Sequence[Any]) -> Iterator[str]:
             yield from names_in(target)
 
 
-def _read_sample(number: int, sample: object) -> LabelRow:
+def _read_sample(number: int, sample: object, is_rejection: Callable[[str], bool]) -> LabelRow:
     if not isinstance(sample, dict):
         return LabelRow(number, (), problem="no sample")
     names = tuple(str(sample[key]) for key in ("image_id", "filepath") if sample.get(key))
-    tags = [tag for tag in sample.get("tags") or () if isinstance(tag, str) and tag.partition(":")[0] == REJECT]
+    tags = [tag for tag in sample.get("tags") or () if isinstance(tag, str) and is_rejection(tag)]
     fields = {name: value for name, value in sample.items() if isinstance(value, dict) and _is_classification(value)}
     field = next((fields[name] for name in ("ground_truth", "label") if name in fields), next(iter(fields.values()), {}))
     return LabelRow(number, names, tuple(tags[:1] or dict.fromkeys(_labels(field))))

@@ -11,6 +11,7 @@ import pytest
 
 from fototeca.collect.api.client import ServiceClient
 from fototeca.collect.api.credentials import KEYS, Key
+from fototeca.collect.api.key_hosts import KeyHosts
 from fototeca.collect.http.client import Downloader
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.sources import list_keys, load_sources
@@ -22,6 +23,7 @@ from tests.collect.sources.test_services import SHAPES
 from tests.servers import ReceivedRequest, Respond, Site, StubResponse, image_response, json_response, serve
 
 Shown = Callable[..., str]
+LOCAL = ("--allow-loopback", "--send-key-to", "127.0.0.1")
 SERVICES = {name: info.key for name, info in load_sources().items() if info.key}
 HUBS = ("kaggle", "roboflow", "huggingface")
 
@@ -95,7 +97,7 @@ def test_service_errors_do_not_show_the_key(
 
     with serve(respond) as site:
         workspace = point_to(source, f"{site.base}/api")
-        text = shown(workspace, "collect", "search", source, "--allow-loopback") + shown(workspace, "doctor")
+        text = shown(workspace, "collect", "search", source, *LOCAL) + shown(workspace, "doctor")
     assert questions and all(SECRET in question for question in questions)
     assert f"fototeca: {source}" in text
     assert SECRET not in text
@@ -110,8 +112,8 @@ def test_hub_errors_do_not_show_the_key(
     """The hubs' own clients included."""
     answer = FAULTS[fault]
     hubs.instead_of_all = answer
-    text = shown(workspace, "collect", hub, REFS[hub], "--allow-loopback")
-    text += shown(workspace, "collect", "discover", "cats", "--hub", hub, "--allow-loopback")
+    text = shown(workspace, "collect", hub, REFS[hub], *LOCAL)
+    text += shown(workspace, "collect", "discover", "cats", "--hub", hub, *LOCAL)
     assert any(SECRET in sent(request) for request in site.requests)
     assert text.count(f"fototeca: {hub}") == 2
     assert SECRET not in text
@@ -135,7 +137,7 @@ def test_key_repeated_in_service_results_is_redacted(
 
     with serve(respond) as site:
         workspace = point_to(source, f"{site.base}/api")
-        text = shown(workspace, "collect", "search", source, "--allow-loopback", "--min-side", "32")
+        text = shown(workspace, "collect", "search", source, *LOCAL, "--min-side", "32")
     text += shown(workspace, "curate", "freeze") + shown(workspace, "collect", "attribution")
     assert "5 accepted" in text
     assert "Author (key) 3" in (workspace.root / "ATTRIBUTION.csv").read_text()
@@ -149,8 +151,8 @@ def test_key_repeated_in_hub_metadata_is_redacted(
 ) -> None:
     """In titles, the stored description and the proposed mapping."""
     hubs.title = f"Cats {SECRET}"
-    text = shown(workspace, "collect", hub, REFS[hub], "--allow-loopback")
-    text += shown(workspace, "collect", "discover", "cats", "--hub", hub, "--allow-loopback")
+    text = shown(workspace, "collect", hub, REFS[hub], *LOCAL)
+    text += shown(workspace, "collect", "discover", "cats", "--hub", hub, *LOCAL)
     assert "Cats (key)" in text
     assert "confirm it with --map" in text
     assert SECRET not in text
@@ -195,7 +197,8 @@ def test_numeric_key_does_not_change_numbers(monkeypatch: pytest.MonkeyPatch) ->
     """It is redacted from texts only."""
     monkeypatch.setenv("A_KEY", "12345678")
     answer = json_response({"id": 12345678, "12345678": ["of 12345678", None, 1.5]})
+    options = FetchOptions(allow_loopback=True)
     with serve(lambda request: answer) as site:
-        web = ServiceClient(Downloader(FetchOptions(allow_loopback=True), ""), "some", 0.0, Key("A_KEY", ""))
+        web = ServiceClient(Downloader(options, ""), "some", 0.0, Key("A_KEY", ""), KeyHosts("some", frozenset(), ("127.0.0.1",)))
         said = web.fetch_json(f"{site.base}/")
     assert said == {"id": 12345678, "(key)": ["of (key)", None, 1.5]}

@@ -18,6 +18,7 @@ from filelock import FileLock
 import fototeca.cli
 from fototeca.collect.api.quotas import Quota
 from fototeca.collect.catalog import Catalog
+from fototeca.collect.checks import python_check
 from fototeca.collect.hubs.registry import HUBS
 from fototeca.collect.sources import load_sources
 from fototeca.core.workspace import Workspace, create_workspace
@@ -240,6 +241,24 @@ def test_sources_lists_requirements_limits_licenses_terms(small: Workspace, run:
     for name, info in infos.items():
         assert len(blocks[name].splitlines()) == 3
         assert all(fact and fact in blocks[name] for fact in (info.needs, info.limits, info.licenses, info.terms))
+
+
+@pytest.mark.parametrize(
+    ("version", "ok"),
+    [
+        ((3, 11, 13), False),
+        ((3, 11, 14), True),
+        ((3, 12, 11), False),
+        ((3, 13, 5), False),
+        ((3, 13, 6), True),
+        ((3, 14, 0), True),
+    ],
+)
+def test_doctor_warns_of_python_without_the_fixes_of_tarfile(version: tuple[int, int, int], ok: bool) -> None:
+    """The check names the vulnerabilities and the release to install."""
+    check = python_check(version)
+    assert check.ok is ok
+    assert ok or ("CVE-2025-4517" in check.detail and "or newer" in check.fix)
 
 
 def test_doctor_reports_keys_quotas_and_fixes(

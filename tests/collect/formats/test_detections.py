@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from fototeca.collect.catalog import Catalog
-from fototeca.collect.formats.annotations import AnnotatedImage, Box
+from fototeca.collect.formats.annotations import AnnotatedImage, Box, DatasetFiles
 from fototeca.collect.formats.crops import cut_boxes, turn_corners
-from fototeca.collect.formats.detections import DetectionOptions
+from fototeca.collect.formats.detections import DetectionOptions, read_detections
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.detections import collect_detections
 from fototeca.collect.ingest.summary import CollectSummary
 from fototeca.core.errors import FototecaError
-from fototeca.core.settings import Task
+from fototeca.core.passed_over import PassedOver
+from fototeca.core.settings import Category, Settings, Task
 from fototeca.core.workspace import Workspace, create_workspace
 
 FETCH = FetchOptions(min_side=8)
+PETS = Settings("pets", "single", 1, "", (Category("cat", ()), Category("dog", ())))
 
 
 def noise(path: Path, seed: int, size: tuple[int, int] = (120, 80)) -> Path:
@@ -147,6 +153,50 @@ def test_excluded_files_and_empty_annotations_are_counted_alike(tmp_path: Path, 
     summary = collect_detections(workspace(tmp_path), path, options, FETCH)
     assert summary.accepted == 1
     assert reasons(summary) == {"excluded": 2, "without-boxes": 1}
+
+
+NUMBER = st.floats(-50, 200, width=16) | st.sampled_from([0, 10, None, "x", float("nan"), 1e300])
+ANNOTATION = (
+    st.fixed_dictionaries(
+        {"image_id": st.sampled_from([1, 2, "2", 9, None]), "category_id": st.sampled_from([1, 2, 3, 4, "1"])},
+        optional={
+            "bbox": st.lists(NUMBER, min_size=3, max_size=5),
+            "iscrowd": st.sampled_from([0, 1, True]),
+            "segmentation": st.just([[1, 1, 30, 1, 30, 30]]) | st.just({"counts": [1, 2], "size": [80, 120]}),
+        },
+    )
+    | st.sampled_from([None, 5, "box", []])
+    | st.just({"image_id": 1, "category_id": 1, "bbox": [5, 5, 20, 20]})
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(annotations=st.lists(ANNOTATION, max_size=12), margin=st.sampled_from([0.0, 0.5]))
+def test_boxes_taken_and_passed_over_are_all_boxes(annotations: list[Any], margin: float) -> None:
+    """Whatever a COCO file holds, each annotation is a crop or is counted once."""
+    with TemporaryDirectory() as folder:
+        data = Path(folder) / "set"
+        noise(data / "train" / "a.png", 1)
+        noise(data / "train" / "b.png", 2)
+        coco(data, annotations, [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}])
+        options = DetectionOptions("coco", margin=margin)
+        passed_over = PassedOver()
+        files = DatasetFiles(data, passed_over)
+        try:
+            images = read_detections(files, options, PETS, passed_over)
+        except FototecaError:  # no class is a category
+            return
+        crops = 0
+        for image in images:
+            for box in image.boxes:
+                if box.flag:
+                    passed_over.add("crowd-box", box.name)
+            wanted = tuple(box for box in image.boxes if not box.flag)
+            for _, crop in cut_boxes((data / image.file).read_bytes(), replace(image, boxes=wanted)):
+                crops += isinstance(crop, bytes)
+                if isinstance(crop, str):
+                    passed_over.add(crop, image.file)
+        assert crops + passed_over.total == len(annotations)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from fototeca.collect.catalog import Catalog
 from fototeca.collect.formats.video import VideoOptions, read_frames
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.video import collect_video
-from fototeca.core.errors import FototecaError
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import create_workspace
 
@@ -96,6 +97,16 @@ def test_a_folder_of_videos_accounts_for_every_file(tmp_path: Path) -> None:
         "excluded": ("day/b.mp4",), "linked-again": ("day/loop",), "broken-link": ("broken.mp4",), "junk": ("._a.mp4",),
         "no-video": ("notes.txt",), "empty": ("empty.mp4",),
     }  # fmt: skip
+
+
+def test_the_missing_decoder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the extra, before anything is written."""
+    monkeypatch.setitem(sys.modules, "av", None)
+    work = create_workspace(tmp_path / "w", ["beach"])
+    with pytest.raises(FototecaError, match="videos need the package av") as error:
+        collect_video(work, [tmp_path], VideoOptions(1), FetchOptions())
+    assert error.value.hint == "run: pip install 'fototeca[video]'" and error.value.exit_code == EXIT_OUTSIDE
+    assert not work.catalog.exists()
 
 
 def test_rotation_of_the_file_is_applied(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from fototeca.core.workspace import Workspace
 from tests.collect.hub_server import HUBS, REFS, Hubs
 from tests.servers import StubResponse, json_response
 
-LOCAL = FetchOptions(allow_loopback=True, timeout=5.0)
+OPTIONS = ("--allow-loopback", "--send-key-to", "127.0.0.1")
+LOCAL = FetchOptions(allow_loopback=True, send_key_to=("127.0.0.1",), timeout=5.0)
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -57,7 +58,7 @@ def test_discover_lists_datasets_of_all_hubs(workspace: Workspace) -> None:
 def test_discovered_reference_can_be_imported(workspace: Workspace, run: Run) -> None:
     """The hub's command accepts the reference of a result."""
     for dataset in discover(workspace, "cats", (), LOCAL).datasets:
-        code, _, errors = run(dataset.hub, dataset.ref, "--allow-loopback")
+        code, _, errors = run(dataset.hub, dataset.ref, *OPTIONS)
         assert (code, errors.count("\n")) == (EXIT_SHORT, 1), errors
 
 
@@ -65,7 +66,7 @@ def test_failed_hub_is_one_line_on_stderr(workspace: Workspace, hubs: Hubs, run:
     """The others are listed."""
     hubs.instead["/zenodo"] = json_response({}, 429, Retry_After="0")
     hubs.instead["/figshare"] = json_response({"changed": True})
-    code, out, errors = run("discover", "cats", "--json", "--allow-loopback")
+    code, out, errors = run("discover", "cats", "--json", *OPTIONS)
     assert code == EXIT_DONE
     assert [row["hub"] for row in json.loads(out)] == ["kaggle", "roboflow", "huggingface", "mendeley"]
     lines = errors.splitlines()
@@ -78,7 +79,7 @@ def test_missing_key_is_one_line_that_names_it(workspace: Workspace, run: Run, m
     """For Kaggle, whose client would print help and exit, and for Roboflow."""
     for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "ROBOFLOW_API_KEY"):
         monkeypatch.delenv(name)
-    code, out, errors = run("discover", "cats", "--allow-loopback")
+    code, out, errors = run("discover", "cats", *OPTIONS)
     assert code == EXIT_DONE
     assert "kaggle needs a key; set KAGGLE_USERNAME and KAGGLE_KEY, or KAGGLE_API_TOKEN" in errors
     assert "roboflow needs a key; set ROBOFLOW_API_KEY" in errors
@@ -87,7 +88,7 @@ def test_missing_key_is_one_line_that_names_it(workspace: Workspace, run: Run, m
 
 def test_table_lists_datasets_and_their_urls(run: Run) -> None:
     """The table has readable sizes; below it are the URLs and the next step."""
-    code, out, _ = run("discover", "cats", "--hub", "kaggle", "--hub", "zenodo", "--allow-loopback")
+    code, out, _ = run("discover", "cats", "--hub", "kaggle", "--hub", "zenodo", *OPTIONS)
     lines = out.splitlines()
     assert code == EXIT_DONE
     assert lines[0].split() == ["hub", "ref", "title", "size", "images", "license"]
@@ -99,7 +100,7 @@ def test_table_lists_datasets_and_their_urls(run: Run) -> None:
 
 def test_no_results(run: Run) -> None:
     """Exit code 0 with a message; --json prints an empty list."""
-    code, out, errors = run("discover", "nothing", "--json", "--allow-loopback")
+    code, out, errors = run("discover", "nothing", "--json", *OPTIONS)
     assert (code, json.loads(out)) == (EXIT_DONE, [])
     assert "no dataset found" in errors
 
@@ -107,14 +108,14 @@ def test_no_results(run: Run) -> None:
 def test_no_results_and_a_failed_hub(hubs: Hubs, run: Run) -> None:
     """Both are reported; exit code 0."""
     hubs.instead["/figshare"] = json_response({}, 404)
-    code, _, errors = run("discover", "nothing", "--hub", "zenodo", "--hub", "figshare", "--allow-loopback")
+    code, _, errors = run("discover", "nothing", "--hub", "zenodo", "--hub", "figshare", *OPTIONS)
     assert (code, errors.count("\n")) == (EXIT_DONE, 2)
 
 
 def test_exit_code_4_if_every_hub_fails(workspace: Workspace, hubs: Hubs, run: Run) -> None:
     """The command has failed."""
     hubs.instead["/"] = json_response({}, 404)
-    code, out, errors = run("discover", "cats", "--hub", "mendeley", "--hub", "figshare", "--json", "--allow-loopback")
+    code, out, errors = run("discover", "cats", "--hub", "mendeley", "--hub", "figshare", "--json", *OPTIONS)
     assert (code, json.loads(out)) == (EXIT_OUTSIDE, [])
     assert errors.count("request failed") == 2
 
@@ -122,7 +123,7 @@ def test_exit_code_4_if_every_hub_fails(workspace: Workspace, hubs: Hubs, run: R
 def test_mendeley_search_respects_robots(hubs: Hubs, run: Run) -> None:
     """robots.txt is read first."""
     hubs.instead["/robots.txt"] = StubResponse(b"User-agent: *\nDisallow: /mendeley/search\n", "text/plain")
-    code, _, errors = run("discover", "cats", "--hub", "mendeley", "--allow-loopback")
+    code, _, errors = run("discover", "cats", "--hub", "mendeley", *OPTIONS)
     assert code == EXIT_OUTSIDE
     assert "the robots.txt of mendeley forbids this request" in errors
 
@@ -156,10 +157,10 @@ def test_hanging_hub_is_given_up(workspace: Workspace, monkeypatch: pytest.Monke
 
 def test_import_command_from_proposal_to_images(workspace: Workspace, run: Run) -> None:
     """Exit code 3 with a proposal, then 0 with --map."""
-    code, out, errors = run("zenodo", REFS["zenodo"], "--allow-loopback")
+    code, out, errors = run("zenodo", REFS["zenodo"], *OPTIONS)
     assert (code, out, errors.count("\n")) == (EXIT_SHORT, "", 1)
     file = errors.strip().rpartition("--map ")[2]
-    code, out, _ = run("zenodo", REFS["zenodo"], "--map", file, "--allow-loopback")
+    code, out, _ = run("zenodo", REFS["zenodo"], "--map", file, *OPTIONS)
     assert (code, out.splitlines()[0]) == (EXIT_DONE, "3 candidates, 0 already known, 3 accepted")
 
 

@@ -31,7 +31,7 @@ from tests.collect.hub_server import HUBS, IMAGES, REFS, SECRET, SHA, Hubs, zipp
 from tests.servers import Site, StubResponse, jpeg, json_response
 from tests.trusting import trust
 
-LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5.0)
+LOCAL = FetchOptions(allow_loopback=True, send_key_to=("127.0.0.1",), min_side=32, timeout=5.0)
 
 
 def propose(workspace: Workspace, hub: str, ref: str = "") -> Path:
@@ -104,6 +104,43 @@ def test_passed_over_files_are_counted_after_the_mapping(workspace: Workspace, h
     with Catalog.open(workspace) as catalog:
         names = set(catalog.provenance.file_names().values())
     assert names == {"pets/pets/cat/1.jpg", "pets/pets/cat/what?.jpg", "pets/pets/cat/3.jpg_large"}
+
+
+def test_tables_inside_a_dataset_give_its_classes(workspace: Workspace, hubs: Hubs) -> None:
+    """The classes of metadata.jsonl in the folder of each split are proposed and mapped; every row and file is accounted for."""
+    lines = {
+        "train": [("1.jpg", "Katze"), ("2.jpg", "dogs"), ("gone.jpg", "dogs")],
+        "test": [("3.jpg", "Katze"), ("4.jpg", "Vogel")],
+    }
+    images = {f"{split}/{name}": jpeg(int(name[0])) for split, rows in lines.items() for name, _ in rows if name != "gone.jpg"}
+    tables = {
+        f"{split}/metadata.jsonl": "\n".join(json.dumps({"file_name": name, "label": label}) for name, label in rows).encode()
+        for split, rows in lines.items()
+    }
+    hubs.archive = zipped({**images, **tables, "train/5.jpg": jpeg(5), "old/6.jpg": jpeg(6)})
+    file = propose(workspace, "zenodo")
+    assert tomllib.loads(file.read_text())["map"] == {"Katze": "", "Vogel": "", "dogs": "dog"}
+    file.write_text('[map]\n"Katze" = "cat"\n"dogs" = "dog"\n"Vogel" = ""\n')
+    options = FolderOptions(mapping=file, keep_splits=True, exclude=("old/",))
+    summary = import_dataset(workspace, "zenodo", REFS["zenodo"], options, LOCAL)
+    counts = {count.reason: count.count for count in summary.passed_over}
+    del counts["data"]  # the stand-in's readme
+    assert counts == {"row-without-file": 1, "row-other-class": 1, "file-without-row": 1, "excluded": 1}
+    with Catalog.open(workspace) as catalog:
+        rows = {row.url.rpartition("/")[2]: row for row in catalog.provenance.of_images_until("9999")}
+        labels = sorted(image.label for image in catalog.images.all())
+    assert labels == ["cat", "cat", "dog"]
+    assert {name: row.split for name, row in rows.items()} == {"1.jpg": "train", "2.jpg": "train", "3.jpg": "test"}
+
+
+def test_table_beside_the_images_of_a_hub_is_downloaded(workspace: Workspace, hubs: Hubs) -> None:
+    """An image folder of Hugging Face that is no archive keeps the classes of its metadata.csv."""
+    hubs.files = {f"data/train/{number}.jpg": jpeg(number) for number in range(3)}
+    hubs.files["data/train/metadata.csv"] = b"file_name,label\n0.jpg,cats\n1.jpg,dog\n2.jpg,dog\n"
+    file = propose(workspace, "huggingface")
+    assert tomllib.loads(file.read_text())["map"] == {"cats": "cat", "dog": "dog"}
+    summary = import_dataset(workspace, "huggingface", REFS["huggingface"], FolderOptions(mapping=file), LOCAL)
+    assert summary.accepted == 3 and not summary.passed_over
 
 
 @pytest.mark.parametrize(
@@ -435,7 +472,7 @@ def test_keys_are_not_stored_or_printed(workspace: Workspace, capfd: pytest.Capt
 def test_loopback_downloads_need_the_option(workspace: Workspace, hub: str) -> None:
     """Without --allow-loopback nothing is downloaded from a loopback address."""
     with pytest.raises(FototecaError, match=r"private-address|is not a public address"):
-        import_dataset(workspace, hub, REFS[hub], FolderOptions(), FetchOptions(min_side=32))
+        import_dataset(workspace, hub, REFS[hub], FolderOptions(), replace(LOCAL, allow_loopback=False))
 
 
 def test_missing_client_package_names_the_extra(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

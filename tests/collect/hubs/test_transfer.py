@@ -166,8 +166,13 @@ def test_only_images_and_archives_are_selected() -> None:
     assert [file.name for file in selected] == ["a.JPG", "b/c.tar.gz"]
     counts = {count.reason: count.count for count in passed_over.counts()}
     assert counts == {"unsafe-name": 4, "table": 1, "junk": 1, "not-an-image": 1}
-    with pytest.raises(FototecaError, match=r"it has: 1 without ending, 1 csv"):
-        select_files("zenodo", [RemoteFile("", "a.csv"), RemoteFile("", "README")], PassedOver())
+    for table in ("a.csv", "labels.csv"):
+        with pytest.raises(FototecaError, match=r"it has: 1 without ending, 1 csv|it has: 1 csv, 1 without ending"):
+            select_files("zenodo", [RemoteFile("", table), RemoteFile("", "README")], PassedOver())
+    files = [RemoteFile("", name) for name in ("train/1.jpg", "train/metadata.jsonl")]
+    passed_over = PassedOver()
+    assert select_files("zenodo", files, passed_over) == files
+    assert not passed_over.total
 
 
 def test_killed_download_is_resumed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fototeca.collect.catalog import Catalog, Provenance
-from fototeca.collect.files.local_files import LOCAL_SCHEME
+from fototeca.collect.catalog.local_urls import LOCAL_SCHEME
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.core.workspace import create_workspace

@@ -25,6 +25,15 @@ def test_read_url_list_licenses_and_multi_label_categories(tmp_path: Path) -> No
     assert (second.category, second.license, second.license_found) == ("", "unknown", "all rights reserved")
 
 
+def test_row_with_a_delimiter_in_its_url_is_malformed(tmp_path: Path) -> None:
+    """Such a row would fetch another address."""
+    (tmp_path / "a.csv").write_text("url,author\nhttps://example.org/a,1.jpg,Ana\nhttps://example.org/2.jpg,Ana\n")
+    settings = create_workspace(tmp_path / "w", ["cat"]).settings
+    places = read_url_list(tmp_path / "a.csv", "", settings, passed_over := PassedOver()).places
+    assert [place.url for place in places] == ["https://example.org/2.jpg"]
+    assert passed_over.text() == ["1 row-malformed: line 2"]
+
+
 def test_parquet_lists_of_urls_are_read(tmp_path: Path) -> None:
     """The columns of a parquet file have the usual names in any case; rows without URL are counted."""
     pyarrow = pytest.importorskip("pyarrow")

@@ -26,7 +26,7 @@ from tests.collect.conftest import PointTo
 from tests.servers import ReceivedRequest, Respond, StubResponse, image_response, json_response, serve
 from tests.trusting import trust
 
-LOCAL = FetchOptions(allow_loopback=True, min_side=32)
+LOCAL = FetchOptions(allow_loopback=True, send_key_to=("127.0.0.1",), min_side=32)
 SECRET = "s3cret-key-value"
 KEYS = {
     "flickr": "FLICKR_API_KEY",

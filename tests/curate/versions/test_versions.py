@@ -263,7 +263,7 @@ def test_verify_finds_missing_and_changed_files(
     """A missing image, changed bytes and edited decisions are listed, and the exit code is 2."""
     add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     freeze_version(workspace)
-    assert json.loads(curate("verify", "v001", "--json").stdout) == {"version": "v001", "ok": True, "problems": []}
+    assert json.loads(curate("verify", "v001", "--json").stdout) == {"version": "v001", "ok": True, "problems": [], "erased": 0}
     missing, changed = read_manifest(workspace, "v001").rows[:2]
     (workspace.root / missing.path).unlink()
     (workspace.root / changed.path).write_bytes(b"something else")
