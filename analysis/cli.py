@@ -211,7 +211,7 @@ def predict(
     """
     from fototeca.analysis.cli_tables import stream_json
     from fototeca.analysis.predict.predict import stream_predictions
-    from fototeca.analysis.predict.summary import PredictionSummary
+    from fototeca.analysis.prediction_summary import PredictionSummary
 
     summary = PredictionSummary()
     stream = stream_predictions(

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from fototeca.analysis.predict.predict import stream_predictions
 from fototeca.analysis.predict.results import Prediction, stored_predictions_path
-from fototeca.analysis.predict.summary import MAX_LISTED, PredictionSummary
+from fototeca.analysis.prediction_summary import MAX_LISTED, PredictionSummary
 from fototeca.cli import app
 from fototeca.core.workspace import Workspace
 from fototeca.train.runs import read_run
