@@ -18,10 +18,12 @@ from fototeca.analysis.cli import app as analysis_app
 from fototeca.collect.cli.main import app as collect_app
 from fototeca.core.console import echo, escape_text, notify
 from fototeca.core.errors import EXIT_DONE, EXIT_OUTSIDE, EXIT_USAGE, FototecaError
+from fototeca.core.mirror_hint import mirror_hint
 from fototeca.core.settings import MIN_TARGET, Task
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.cli.main import app as curate_app
 from fototeca.train.cli import app as train_app
+from fototeca.vision.checks import Check
 
 if "OMP_WAIT_POLICY" not in os.environ:
     # Waiting OpenMP threads sleep early instead of spinning (docs/experiments.md); libgomp reads this when torch is loaded.
@@ -78,6 +80,8 @@ def init(
         notify(f"warning: {contact!r} is not an e-mail address; sites cannot contact you")
     if target < MIN_TARGET:
         notify(f"warning: a target of {target} images per category is small; {MIN_TARGET} or more are recommended")
+    if hint := mirror_hint(workspace.settings.names):
+        notify(f"note: {hint}")
     echo(f"workspace ready: {workspace.root}")
     echo(
         f"next: edit {workspace.config.name} (queries) and {workspace.report_text.name} (your text);"
@@ -133,7 +137,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     from fototeca.curate.review.doctor import checks as curate_checks
     from fototeca.vision.checks import checks as vision_checks
 
-    results = [*collect_checks(), *curate_checks(), *vision_checks()]
+    results = [*collect_checks(), *curate_checks(), *vision_checks(), *_mirror_checks()]
     if as_json:
         echo(json.dumps([check.__dict__ for check in results], ensure_ascii=False, indent=2))
     else:
@@ -144,6 +148,17 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
             )
     if not all(check.ok for check in results if check.needed):
         raise typer.Exit(EXIT_OUTSIDE)
+
+
+def _mirror_checks() -> list[Check]:
+    """Return a check of the workspace's `mirror` for its categories; none outside of a workspace."""
+    try:
+        settings = Workspace.find().settings
+    except FototecaError:
+        return []
+    hint = mirror_hint(settings.names) if settings.mirror else ""
+    detail, _, fix = hint.partition(": ")
+    return [Check("mirror", not hint, detail or "as the categories need it", fix)]
 
 
 @app.command()

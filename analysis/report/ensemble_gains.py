@@ -63,11 +63,11 @@ def _tta_row(context: ReportContext, run: Run) -> list[str]:
     """Return the row of test-time augmentation; cached, since every validation image is predicted once for each view."""
     workspace = context.workspace
     results = context.validation[run.id].stored(workspace)
-    question = [[row.image_id for row in results.rows], "seconds"]
+    question = [[row.image_id for row in results.rows], "seconds", workspace.settings.mirror]
     gain: dict[str, Any] = cached_json(
         workspace, run, "test-time-augmentation", _GAIN, question, lambda: measure_tta_gain(workspace, results).to_json()
     )
-    name = context.texts("ensemble_gains.views", run=run.id, n=gain["views"])
+    name = context.texts("ensemble_gains.views" if gain["used"] else "ensemble_gains.views_unused", run=run.id, n=gain["views"])
     seconds = gain["seconds_per_image_alone"], gain["seconds_per_image"]
     return _row(context, name, gain["accuracy"] - gain["gain"], gain, gain["views"], seconds)
 

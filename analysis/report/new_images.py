@@ -42,7 +42,9 @@ def render_new_images(context: ReportContext) -> Markup:
     if failed := document["failed"]:
         head = [texts("new_images.image"), texts("new_images.reason")]
         rows = [[prediction["path"], prediction["reason"]] for prediction in failed]
-        parts.append(context.add_table("new-images-failed", head, rows, caption=texts("new_images.failed", n=len(failed))))
+        parts.append(
+            context.add_table("new-images-failed", head, rows, caption=texts("new_images.failed", n=document["num_failed"]))
+        )
     return join(parts)
 
 

@@ -42,7 +42,8 @@ def load_model(workspace: Workspace, run: Run) -> LoadedModel:
         setattr(network, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
     preprocessing = Preprocessing.from_dict(run.config["preprocessing"])
     trees = BoostedTrees.from_arrays(arrays) if arrays else None
-    return LoadedModel(run.task == "multi", network.eval(), preprocessing, trees)
+    mirror = bool(run.config.get("mirror", True)) and workspace.settings.mirror
+    return LoadedModel(run.task == "multi", network.eval(), preprocessing, trees, mirror=mirror)
 
 
 def read_tensors(run: Run) -> dict[str, torch.Tensor]:
