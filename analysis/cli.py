@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from fototeca.core.console import notify
+from fototeca.core.console import echo, notify
 from fototeca.core.errors import EXIT_SHORT
 from fototeca.core.workspace import Workspace
 
@@ -23,7 +23,7 @@ OutputOption = Annotated[Path | None, typer.Option(file_okay=False, help="Output
 def _print(value: Any, as_json: bool, table: str) -> None:  # noqa: ANN401 - any JSON value
     from fototeca.analysis.cli_tables import to_json_text
 
-    typer.echo(to_json_text(value) if as_json else table)
+    echo(to_json_text(value) if as_json else table)
 
 
 def _print_paths(paths: Sequence[Path], as_json: bool) -> None:
@@ -35,7 +35,7 @@ def evaluate(
     run: RunArgument,
     split: SplitOption = "val",
     tta: Annotated[
-        bool, typer.Option("--tta", help="Also measure test-time augmentation (mirrored and zoomed views): gain and cost.")
+        bool, typer.Option("--tta", help="Also measure test-time augmentation (mirrored, zoomed views): gain and cost.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -209,18 +209,25 @@ def predict(
 
     Example: fototeca analysis predict squeezenet1_0-features-linear-v001-3f2a90 photo.jpg holiday/
     """
-    from fototeca.analysis.cli_tables import prediction_table
-    from fototeca.analysis.predict.predict import predict_paths
+    from fototeca.analysis.cli_tables import stream_json
+    from fototeca.analysis.predict.predict import stream_predictions
+    from fototeca.analysis.prediction_summary import PredictionSummary
 
-    workspace, methods = Workspace.find(), method or ()
-    predictions = predict_paths(
-        workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_loopback=allow_loopback
+    summary = PredictionSummary()
+    stream = stream_predictions(
+        Workspace.find(), run, paths, csv_path=csv, methods=method or (), output=output, allow_loopback=allow_loopback
     )
-    _print([prediction.to_json() for prediction in predictions], as_json, prediction_table(predictions, top))
-    reasons = [prediction.reason for prediction in predictions if prediction.reason]
-    if reasons:
+    predictions = summary.count(stream)
+    if as_json:
+        for text in stream_json(prediction.to_json() for prediction in predictions):
+            echo(text, end="")
+    else:
+        for _ in predictions:
+            pass
+        echo(summary.text(top))
+    if reasons := summary.reasons:
         hint = "; --allow-loopback allows loopback addresses" if "private-address" in reasons and not allow_loopback else ""
-        notify(f"fototeca: {len(reasons)} of {len(predictions)} images could not be read: {', '.join(sorted({*reasons}))}{hint}")
+        notify(f"fototeca: {reasons.total()} of {summary.n} images could not be read: {', '.join(sorted(reasons))}{hint}")
         raise typer.Exit(EXIT_SHORT)
 
 

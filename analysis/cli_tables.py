@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
+from textwrap import indent
 from typing import Any
 
 from fototeca.analysis.attribution.check_results import CHECKS, SanityChecks
@@ -19,6 +20,15 @@ from fototeca.core.tables import render_table
 def to_json_text(value: Any) -> str:  # noqa: ANN401 - any JSON value
     """Return a JSON document; NaN and infinity become null."""
     return json.dumps(_finite(value), ensure_ascii=False, indent=2, allow_nan=False)
+
+
+def stream_json(values: Iterable[Any]) -> Iterator[str]:
+    """Yield the text of a JSON list piece by piece; nothing before the first value is there."""
+    start = "["
+    for value in values:
+        yield start + "\n" + indent(to_json_text(value), "  ")
+        start = ","
+    yield "[]\n" if start == "[" else "\n]\n"
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -88,7 +98,8 @@ def _metric_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     if evaluation.tta is not None:
         tta = evaluation.tta
         cost = f"{tta.seconds_per_image:.3f} s per image, {tta.seconds_per_image_alone:.3f} s without"
-        rows.append(("accuracy with TTA", _percent(tta.accuracy), f"gain {tta.gain:+.1%}, p = {tta.p:.3f}, {cost}"))
+        unused = "" if tta.used else "not used: it loses on validation; "
+        rows.append(("accuracy with TTA", _percent(tta.accuracy), f"{unused}gain {tta.gain:+.1%}, p = {tta.p:.3f}, {cost}"))
     return rows
 
 
@@ -218,13 +229,19 @@ def prediction_table(predictions: Sequence[Prediction], top: int) -> str:
     """Return the predictions of `predict` with their warnings, the rate of false alarms and whether they are calibrated."""
     rows = [(one.path, _probabilities(one, top), _warnings(one)) for one in predictions]
     parts = [render_table(["image", "prediction", "notes"], rows), ""]
-    readable = next((one for one in predictions if not one.reason), None)
-    if readable and readable.false_alarm_rate is not None:
-        rate = readable.false_alarm_rate
-        parts.append(f"{rate:.1%} of images of the dataset's categories are wrongly reported as unlike the training images")
-    if readable and not readable.calibrated:
-        parts.append(f"the probabilities are not calibrated: {readable.uncalibrated}")
+    parts += prediction_notes(next((one for one in predictions if not one.reason), None))
     return "\n".join(parts).rstrip()
+
+
+def prediction_notes(prediction: Prediction | None) -> list[str]:
+    """Return the rate of false alarms, and why probabilities are not calibrated, from any readable image's prediction."""
+    notes = []
+    if prediction and prediction.false_alarm_rate is not None:
+        rate = f"{prediction.false_alarm_rate:.1%}"
+        notes.append(f"{rate} of images of the dataset's categories are wrongly reported as unlike the training images")
+    if prediction and not prediction.calibrated:
+        notes.append(f"the probabilities are not calibrated: {prediction.uncalibrated}")
+    return notes
 
 
 def _probabilities(prediction: Prediction, top: int) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from fototeca.core.files import write_text
+from fototeca.core.files import csv_bytes, write_text
 
 
 class FormattedNumber(str):
@@ -46,11 +44,7 @@ class Table:
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return CSV (RFC 4180, LF); formatted numbers are written as plain values."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_plain(cell) for cell in row] for row in rows)
-    return text.getvalue()
+    return csv_bytes(columns, ([_plain(cell) for cell in row] for row in rows)).decode("utf-8")
 
 
 def flatten_values(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:

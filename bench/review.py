@@ -97,7 +97,7 @@ def measure_app(workspace: Workspace) -> None:
                 WebDriverWait(browser, 120, 0.1).until(lambda _: browser.find_elements(By.CSS_SELECTOR, "canvas"))
 
         print_time("App, including the start of Chromium", lambda: show(""))
-        print_time("App, view of a category", lambda: show("?view=category-class-3"))
+        print_time("App, view of a category", lambda: show("?view=category-04-class-3"))
         print_time("App, view of unreviewed images", lambda: show("?view=9-not-reviewed"))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +10,8 @@ from pathlib import Path
 from fototeca.collect.catalog import CandidateOutcome, Catalog, ImageRow
 from fototeca.collect.catalog.local_urls import LOCAL_SCHEME
 from fototeca.collect.ingest.targets import Targets
-from fototeca.core.files import write_text
+from fototeca.core.files import write_csv
+from fototeca.core.public_url import public_url
 from fototeca.core.results import Result
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.tables import render_table
@@ -122,15 +121,14 @@ def write_attribution(workspace: Workspace, file: Path) -> int:
     """
     with Catalog.open(workspace) as catalog:
         images = catalog.images.all("accepted")
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("image_id", "label", "author", "license", "license_found", "source", "page_url", "image_url"))
+        rows = []
         for image in images:
             for place in catalog.provenance.of_image(image.image_id):
-                url = "" if place.url.startswith(LOCAL_SCHEME) else place.url
-                rights = (place.author, place.license, place.license_found, place.source, place.page_url, url)
-                writer.writerow((image.image_id, image.label, *rights))
-    write_text(file, text.getvalue())
+                url = "" if place.url.startswith(LOCAL_SCHEME) else public_url(place.url)
+                rights = (place.author, place.license, place.license_found, place.source, public_url(place.page_url), url)
+                rows.append((image.image_id, image.label, *rights))
+    columns = ("image_id", "label", "author", "license", "license_found", "source", "page_url", "image_url")
+    write_csv(file, columns, rows)
     return len(images)
 
 

@@ -13,27 +13,12 @@ import psutil
 
 from fototeca.collect.catalog.erasures import is_erased
 from fototeca.collect.host_id import HOST_ID, STALE_AFTER_SECONDS
+from fototeca.collect.store_names import EXTENSIONS as EXTENSIONS
+from fototeca.collect.store_names import is_store_path as is_store_path
 from fototeca.core.files import atomic_write
 from fototeca.core.workspace import Workspace
 
-EXTENSIONS = {
-    "JPEG": "jpg",
-    "PNG": "png",
-    "WEBP": "webp",
-    "GIF": "gif",
-    "BMP": "bmp",
-    "TIFF": "tif",
-    "AVIF": "avif",
-    "MPO": "jpg",
-    "HEIF": "heic",
-    "JXL": "jxl",
-    "PPM": "ppm",
-}
-"""File extension by Pillow's format name; formats not listed here are rejected."""
-
-
 _ID = re.compile(r"[0-9a-f]{64}")
-_SUFFIXES = frozenset(EXTENSIONS.values())
 
 
 def compute_image_id(data: bytes) -> str:
@@ -44,12 +29,6 @@ def compute_image_id(data: bytes) -> str:
 def image_path(workspace: Workspace, image_id: str, image_format: str) -> Path:
     """Return the store path of an image id and Pillow format name."""
     return workspace.images / image_id[:2] / f"{image_id}.{EXTENSIONS[image_format]}"
-
-
-def is_store_path(image_id: str, path: str) -> bool:
-    """Return True if `path`, relative to the workspace, is the store's own for a valid image id."""
-    stem, _, suffix = path.rpartition(".")
-    return stem == f"data/images/{image_id[:2]}/{image_id}" and suffix in _SUFFIXES
 
 
 def store_image(workspace: Workspace, data: bytes, image_format: str) -> tuple[str, Path]:

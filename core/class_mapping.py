@@ -95,7 +95,7 @@ def read_mapping(file: Path, settings: Settings) -> dict[str, str]:
     """Return the category of each class in a mapping file; "" excludes a class. FototecaError if the file is invalid."""
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
         hint = "pass the file that the command without --map writes"
         raise FototecaError(f"{file} cannot be read: {error}", hint) from None
     table = document.get("map")

@@ -1,7 +1,7 @@
 """Read JSON, TOML and CSV files that other people may have made, by the kinds of their values.
 
-Every reader of such a file goes through this module: it alone parses JSON, TOML and CSV, so that a damaged or hostile file is
-always one line that names the file, the line, the field and the value. tests/test_architecture.py checks this.
+Versions, runs, stored results and the catalog's JSON values are read here, so that a damaged or hostile file is one line that
+names the file, the line, the field and the value.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fototeca.core.console import escape_text
 from fototeca.core.public_url import redact_urls
 
 EXIT_DONE, EXIT_BUG, EXIT_USAGE, EXIT_SHORT, EXIT_OUTSIDE = 0, 1, 2, 3, 4
@@ -11,7 +12,7 @@ EXIT_DONE, EXIT_BUG, EXIT_USAGE, EXIT_SHORT, EXIT_OUTSIDE = 0, 1, 2, 3, 4
 class FototecaError(Exception):
     """An error that a user can fix: one line that says what is wrong, and a hint that says what to do.
 
-    URLs in both lose user names, passwords and signatures.
+    URLs in both lose user names, passwords and signatures; control and bidi characters are escaped.
 
     The command line prints it without a traceback and exits with `exit_code`. The tree:
 
@@ -34,7 +35,7 @@ class FototecaError(Exception):
     exit_code = EXIT_USAGE
 
     def __init__(self, message: str, hint: str = "") -> None:
-        self.message, self.hint = redact_urls(message), redact_urls(hint)
+        self.message, self.hint = escape_text(redact_urls(message)), escape_text(redact_urls(hint))
         super().__init__(self.message)
 
     def __str__(self) -> str:

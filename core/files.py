@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from fototeca.core.console import escape_text
+
 
 @contextmanager
 def atomic_write(path: Path, temporary_folder: Path | None = None, mode: int = 0o666) -> Iterator[IO[bytes]]:
@@ -77,14 +79,16 @@ def escape_formula(cell: object) -> object:
 
 
 def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[object]], *, spreadsheet_safe: bool = False) -> bytes:
-    """Return a CSV file: UTF-8, LF line ends, quoted as in RFC 4180.
+    """Return a CSV file: UTF-8, LF line ends, quoted as in RFC 4180; control and bidi characters are escaped.
 
     `spreadsheet_safe`: see `escape_formula`; such a file is for people, since its cells differ from the values.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([escape_formula(cell) for cell in row] if spreadsheet_safe else row for row in rows)
+    for row in rows:
+        cells = [escape_text(cell, lines=True) if isinstance(cell, str) else cell for cell in row]
+        writer.writerow([escape_formula(cell) for cell in cells] if spreadsheet_safe else cells)
     return text.getvalue().encode("utf-8")
 
 

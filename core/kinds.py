@@ -302,6 +302,7 @@ NAME = Text("", 'a name without | / \\ or quotes, such as "siberian-husky"', 255
 TIME = Text("", "a time in UTC such as 2026-01-31T12:00:00+00:00", 40, is_time)
 LABEL = Text("", "categories, sorted and joined by |", MAX_TEXT, is_label)
 VERSION = Text(r"v\d{3,9}", "a version such as v001", 10)
+GROUP = Text(r"[0-9A-Za-z._:-]+", "an id of letters, digits and . _ : -", 128)
 SPLIT = Choice(("train", "val", "test"))
 LINE = Text(r"[^\r\n]*", "text of one line")
 FILE_NAME = Text(r"(?!\.{1,2}$)[^/\\:]+", "the name of a file, without folders", 255)

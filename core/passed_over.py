@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from fototeca.core.console import escape_text
 from fototeca.core.results import Result
 
 MAX_NAMES = 3
@@ -61,7 +62,7 @@ class PassedOver:
         text = name.encode("utf-8", "replace").decode("utf-8")
         self._counts[reason] += 1
         if len(self._names[reason]) < MAX_NAMES:
-            self._names[reason].append("".join(letter if letter.isprintable() else "_" for letter in text))
+            self._names[reason].append(escape_text(text))
         if reason not in NO_CONTENT:
             self._endings[PurePosixPath(text).suffix.removeprefix(".")] += 1
 

@@ -24,7 +24,7 @@ def inside(folder: Path, name: str | PurePath) -> Path:
     path = folder.joinpath(*parts)
     if (
         not parts
-        or any(part == ".." or "\\" in part or "\0" in part for part in parts)
+        or any(part == ".." or "\0" in part for part in parts)
         or not path.is_relative_to(folder)
         or path == folder
         or not _real(path.parent).is_relative_to(_real(folder))

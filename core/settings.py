@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from fototeca.core.console import escape_text
 from fototeca.core.errors import FototecaError
 
 CONFIG_NAME = "fototeca.toml"
@@ -128,7 +129,7 @@ def to_nfc(name: str) -> str:
 def check_name(name: str, kind: str) -> str:
     """Return `name` in NFC if it is valid in a CSV cell, a file name and a joined label. FototecaError otherwise."""
     word = re.match(r"\.|restore$|reject:", name)  # names of hidden files, and reserved words of decisions
-    if word or not name.strip() or name != name.strip() or re.search(r'[|/\\\x00-\x1f\x7f"]', name):
+    if word or not name.strip() or name != name.strip() or re.search(r'[|/\\\x00-\x1f\x7f"]', name) or escape_text(name) != name:
         raise FototecaError(
             f"{kind} name {name!r} is invalid", 'use letters, digits, spaces, "-" and "_", without | / \\ or quotes'
         )

@@ -6,6 +6,8 @@ import shutil
 import sys
 from collections.abc import Sequence
 
+from fototeca.core.console import escape_text
+
 MIN_WIDTH = 80
 """Columns of the terminal that every table fits."""
 
@@ -15,8 +17,8 @@ def render_table(
 ) -> str:
     """Return rows under a line of headings as aligned text, without trailing spaces.
 
-    Wide characters (CJK, emoji) count two columns. Cells that do not fit the terminal, or 80 columns where stdout is not a
-    terminal, wrap inside their column; nothing is cut off.
+    Wide characters (CJK, emoji) count two columns; control and bidi characters are escaped. Cells that do not fit the terminal,
+    or 80 columns where stdout is not a terminal, wrap inside their column; nothing is cut off.
 
     Args:
         columns: headings.
@@ -34,7 +36,7 @@ def render_table(
     for name in columns:
         table.add_column(Text(name), justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(escape_text(str(cell))) for cell in row))
     width = max(terminal, MIN_WIDTH) - indent if wrap else 10_000
     console = Console(width=width, color_system=None, force_terminal=False, legacy_windows=False)
     with console.capture() as capture:

@@ -15,7 +15,6 @@ import html
 import json
 import re
 import secrets
-import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
@@ -24,6 +23,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
+from fototeca.core.console import notify
 from fototeca.core.web_limits import Bucket, WebLimits
 
 Message = MutableMapping[str, Any]
@@ -206,7 +206,7 @@ class Guard:
         except Refusal:
             raise
         except Exception:
-            print(traceback.format_exc(), file=sys.stderr, flush=True)
+            notify(traceback.format_exc())
             if not response.started:
                 raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR) from None
 

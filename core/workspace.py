@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
@@ -52,7 +53,8 @@ class Workspace:
             if (Path(chosen) / CONFIG_NAME).is_file():
                 return cls(chosen)
             raise FototecaError(
-                f"{chosen} is not a workspace: it has no {CONFIG_NAME}", f"run: fototeca init {chosen} --category NAME"
+                f"{chosen} is not a workspace: it has no {CONFIG_NAME}",
+                f"run: fototeca init {quote(str(chosen))} --category NAME",
             )
         here = Path.cwd()
         for folder in (here, *here.parents):

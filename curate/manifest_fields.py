@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from fototeca.collect.store import is_store_path
 from fototeca.core.kinds import (
+    GROUP,
     IMAGE_ID,
     LABEL,
     NAME,
@@ -33,14 +34,12 @@ from fototeca.core.settings import LABEL_SEPARATOR, Task
 SCHEMA = 2
 """Version of the files beside a manifest. In schema 1, decisions have the columns image_id, time, who, old, new, why."""
 
-_GROUP = Text(r"[0-9A-Za-z._:-]+", "an id of letters, digits and . _ : -", 128)
-
 COLUMNS: dict[str, Kind] = {
     "image_id": IMAGE_ID,
     "path": Text(max_length=200),
     "label": LABEL,
     "split": SPLIT,
-    "group": _GROUP,
+    "group": GROUP,
     "width": SIDE,
     "height": SIDE,
     "phash": PHASH,
@@ -72,7 +71,7 @@ METADATA_FIELDS: dict[str, Kind] = {
     "decisions": Integer(),
     "decisions_sha256": SHA256,
     "last_decision": Integer(),
-    "moved": ListOf(Record({"image_id": IMAGE_ID, "from": SPLIT, "to": SPLIT, "group": _GROUP})),
+    "moved": ListOf(Record({"image_id": IMAGE_ID, "from": SPLIT, "to": SPLIT, "group": GROUP})),
     "unsearched": Integer(),
     "uneven": ListOf(Record({"label": Text(), "split": SPLIT, "share": _SHARE, "wanted": _SHARE, "reason": Text()})),
 }
@@ -83,7 +82,7 @@ OPTIONAL_METADATA_FIELDS: dict[str, Kind] = {
     "row_splits": Text("[012]*", "a digit 0, 1 or 2 per row", 10**9),
     "source_splits": Text("[012-]*", "0, 1, 2 or - per row", 10**9),
     "leaks": ListOf(
-        Record({"group": _GROUP, "splits": _SPLITS, "split": SPLIT, "frozen": Flag(), "image_ids": ListOf(IMAGE_ID, low=1)})
+        Record({"group": GROUP, "splits": _SPLITS, "split": SPLIT, "frozen": Flag(), "image_ids": ListOf(IMAGE_ID, low=1)})
     ),
     "missing_splits": MapOf(NAME, _SPLITS),
     "group_by": Choice(("", "scene")),

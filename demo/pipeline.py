@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from fototeca.analysis.evaluation.evaluate import evaluate_run
 from fototeca.analysis.predict.predict import predict_paths
 from fototeca.analysis.report.page import write_report
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.search import SearchOptions, search_sources
 from fototeca.collect.status import workspace_status
+from fototeca.core.console import echo
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace, create_workspace
@@ -77,20 +76,20 @@ def run_demo(folder: Path) -> None:
     with _step("grouping duplicates, measuring quality"):
         duplicates = dedup(workspace)
         findings = measure_quality(workspace, QualityThresholds())
-        typer.echo(
+        echo(
             f"  {duplicates.images} images, {duplicates.groups} groups, {duplicates.set_aside} set aside,"
             f" {len(findings)} findings"
         )
     with _step("finding a pretrained backbone"):
         pretrained = find_pretrained(workspace.data / "pretraining")
-        typer.echo(f"  {pretrained.model}: {pretrained.origin}")
+        echo(f"  {pretrained.model}: {pretrained.origin}")
     with _step("suggesting label errors, for people to decide"):
         issues = find_label_issues(workspace, model=pretrained.model, weights=pretrained.weights)
     with _step("pushing to FiftyOne (the next step for a person is: fototeca curate review)"):
         _review(workspace)
     with _step("freezing"):
         manifest = freeze_version(workspace).manifest
-        typer.echo(f"  {manifest.version}: {len(manifest.rows)} images, {manifest.split_counts()}")
+        echo(f"  {manifest.version}: {len(manifest.rows)} images, {manifest.split_counts()}")
     with _step("training six models"):
         runs = sweep(workspace, _plan(pretrained), manifest.version).runs
     best = runs[0]
@@ -98,21 +97,21 @@ def run_demo(folder: Path) -> None:
         test = _test(workspace, best)
         new = _predict(workspace, best)
         pages = [write_report(workspace, manifest.version, lang=lang).page for lang in ("en", "es")]
-    typer.echo("")
-    typer.echo(render_planted_table(workspace, entries, issues))
-    typer.echo("")
-    typer.echo(runs_table([summarize_run(run) for run in runs]))
+    echo("")
+    echo(render_planted_table(workspace, entries, issues))
+    echo("")
+    echo(runs_table([summarize_run(run) for run in runs]))
     _print_results(workspace, manifest, test, new, pages)
-    typer.echo(f"the whole demo took {time.monotonic() - start:.0f} s")
+    echo(f"the whole demo took {time.monotonic() - start:.0f} s")
 
 
 @contextmanager
 def _step(name: str) -> Iterator[None]:
     """Print the name of a step and its duration in seconds."""
-    typer.echo(f"{name} ...")
+    echo(f"{name} ...")
     start = time.monotonic()
     yield
-    typer.echo(f"  {time.monotonic() - start:.0f} s")
+    echo(f"  {time.monotonic() - start:.0f} s")
 
 
 def _workspace(folder: Path) -> Workspace:
@@ -140,7 +139,7 @@ def _collect(workspace: Workspace, entries: Sequence[Entry]) -> None:
         write_text(done_file, "complete\n")
     total = workspace_status(workspace).total
     reasons = ", ".join(f"{reason} {count}" for reason, count in {**total.rejected, **total.failed}.items())
-    typer.echo(f"  {total.candidates} candidates, {total.accepted} accepted; not accepted: {reasons}")
+    echo(f"  {total.candidates} candidates, {total.accepted} accepted; not accepted: {reasons}")
 
 
 def _review(workspace: Workspace) -> None:
@@ -148,9 +147,9 @@ def _review(workspace: Workspace) -> None:
 
     try:
         pushed = push_review(workspace)
-        typer.echo(f"  dataset {pushed.dataset} with {pushed.samples} samples")
+        echo(f"  dataset {pushed.dataset} with {pushed.samples} samples")
     except FototecaError as error:
-        typer.echo(f"  not pushed: {error}")
+        echo(f"  not pushed: {error}")
 
 
 def _plan(pretrained: Pretrained) -> list[dict[str, Any]]:
@@ -195,10 +194,10 @@ def _print_results(
     workspace: Workspace, manifest: Manifest, test: dict[str, Any], new: dict[str, Any], pages: list[Path]
 ) -> None:
     low, high = test["accuracy_interval"]
-    typer.echo(
+    echo(
         f"\ntest: {test['accuracy']:.1%} accuracy (95% interval {low:.1%} to {high:.1%}, {test['n']} images), with {test['run']}"
         f"\nnew images: {new['correct']} of {new['n']} correct, {new['near']} near-duplicates of the dataset"
         f"\nmanifest: {workspace.relative(manifest.path)}"
     )
     for page in pages:
-        typer.echo(f"report: {page}")
+        echo(f"report: {page}")

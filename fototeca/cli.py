@@ -16,12 +16,14 @@ import typer
 
 from fototeca.analysis.cli import app as analysis_app
 from fototeca.collect.cli.main import app as collect_app
-from fototeca.core.console import escape_text, notify
+from fototeca.core.console import echo, escape_text, notify
 from fototeca.core.errors import EXIT_DONE, EXIT_OUTSIDE, EXIT_USAGE, FototecaError
+from fototeca.core.mirror_hint import mirror_hint
 from fototeca.core.settings import MIN_TARGET, Task
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.cli.main import app as curate_app
 from fototeca.train.cli import app as train_app
+from fototeca.vision.checks import Check
 
 if "OMP_WAIT_POLICY" not in os.environ:
     # Waiting OpenMP threads sleep early instead of spinning (docs/experiments.md); libgomp reads this when torch is loaded.
@@ -78,8 +80,10 @@ def init(
         notify(f"warning: {contact!r} is not an e-mail address; sites cannot contact you")
     if target < MIN_TARGET:
         notify(f"warning: a target of {target} images per category is small; {MIN_TARGET} or more are recommended")
-    typer.echo(f"workspace ready: {workspace.root}")
-    typer.echo(
+    if hint := mirror_hint(workspace.settings.names):
+        notify(f"note: {hint}")
+    echo(f"workspace ready: {workspace.root}")
+    echo(
         f"next: edit {workspace.config.name} (queries) and {workspace.report_text.name} (your text);"
         " then run: fototeca collect --help"
     )
@@ -94,7 +98,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     from fototeca.collect.status import status_table, workspace_status
 
     result = workspace_status(Workspace.find())
-    typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else status_table(result))
+    echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else status_table(result))
 
 
 @app.command()
@@ -112,11 +116,11 @@ def trust(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
     things = list_trusted_things(root)
     new = list_untrusted(root, things)
     if as_json:
-        typer.echo(json.dumps([thing.to_json() for thing in things], indent=2))
+        echo(json.dumps([thing.to_json() for thing in things], indent=2))
     else:
         for thing in new:
-            typer.echo(f"{thing.kind} {escape_text(thing.name)}, SHA-256 {thing.digest[:16]}")
-            typer.echo("".join(f"    {escape_text(line)}\n" for line in thing.content.splitlines()))
+            echo(f"{thing.kind} {escape_text(thing.name)}, SHA-256 {thing.digest[:16]}")
+            echo("".join(f"    {escape_text(line)}\n" for line in thing.content.splitlines()))
     if new and sys.stdin.isatty() and not typer.confirm("Trust what is shown?", err=True):
         raise FototecaError("nothing was trusted", "edit or delete these files, or run: fototeca trust")
     record_trust(root, things)
@@ -133,17 +137,28 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     from fototeca.curate.review.doctor import checks as curate_checks
     from fototeca.vision.checks import checks as vision_checks
 
-    results = [*collect_checks(), *curate_checks(), *vision_checks()]
+    results = [*collect_checks(), *curate_checks(), *vision_checks(), *_mirror_checks()]
     if as_json:
-        typer.echo(json.dumps([check.__dict__ for check in results], ensure_ascii=False, indent=2))
+        echo(json.dumps([check.__dict__ for check in results], ensure_ascii=False, indent=2))
     else:
         for check in results:
-            typer.echo(
+            echo(
                 f"{'ok     ' if check.ok else 'missing'}  {check.name}: {check.detail}"
                 + ("" if check.ok else f"\n         fix: {check.fix}")
             )
     if not all(check.ok for check in results if check.needed):
         raise typer.Exit(EXIT_OUTSIDE)
+
+
+def _mirror_checks() -> list[Check]:
+    """Return a check of the workspace's `mirror` for its categories; none outside of a workspace."""
+    try:
+        settings = Workspace.find().settings
+    except FototecaError:
+        return []
+    hint = mirror_hint(settings.names) if settings.mirror else ""
+    detail, _, fix = hint.partition(": ")
+    return [Check("mirror", not hint, detail or "as the categories need it", fix)]
 
 
 @app.command()

@@ -43,8 +43,10 @@ def _no_workspace_left() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_trust_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep what tests trust out of the user's own records."""
+def _no_trust_of_the_user(
+    _no_workspace_left: None, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Keep what tests trust out of the user's own records. `_no_workspace_left` comes first, so that it ends last."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.train.run_spec import RunSpec
 from fototeca.train.runs import Run
@@ -19,7 +20,7 @@ from fototeca.train.runs.metrics import RunMetrics
 from fototeca.train.runs.registry import write_done
 from fototeca.train.runs.weights_io import save_model
 from fototeca.train.runs.write_predictions import write_predictions
-from fototeca.train.training.data import encode_labels, locate_images, split_batches
+from fototeca.train.training.data import describe_lost_area, encode_labels, locate_images, split_batches
 from fototeca.train.training.device import check_forward
 from fototeca.train.training.metrics_log import check_tensorboard
 from fototeca.train.training.optim import train_mode, unfreeze
@@ -58,8 +59,13 @@ class Trainer:
         self.labels = {split: encode_labels(rows[split], spec.manifest.categories, spec.is_multi_label) for split in SPLITS}
 
     def check(self) -> None:
-        """FototecaError, before any image is decoded, for sizes or batches that the network or the processes cannot take."""
+        """FototecaError, before any image is decoded, for sizes or batches that the network or the processes cannot take.
+
+        Tells where many images lose much of their area.
+        """
         config, processes = self.config, self.fabric.world_size
+        if self.fabric.is_global_zero and (line := describe_lost_area(self.spec.manifest.rows, self.preprocessing)):
+            notify(line)
         if config.regime == "features" and processes > 1:
             raise FototecaError("features are computed by one process", "run the command without torchrun")
         if config.tensorboard:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fototeca.core.console import echo
 from fototeca.core.errors import EXIT_SHORT
 from fototeca.core.workspace import Workspace
 from fototeca.train.config import Device
@@ -21,6 +22,14 @@ app = typer.Typer(no_args_is_help=True, help="Train classifiers on a frozen vers
 ManifestOption = Annotated[str, typer.Option(metavar="V", help="Version of the dataset: v001, or latest.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+FitOption = Annotated[
+    Literal["crop", "letterbox", "squash"] | None,
+    typer.Option(help="How images fit the square input: cut off their ends, add bars, or distort; crop if not given."),
+]
+MirrorOption = Annotated[
+    bool, typer.Option("--mirror/--no-mirror", help="Never mirror images; also: mirror = false in fototeca.toml.")
+]
+
 
 def _print(summaries: RunSummary | list[RunSummary], as_json: bool) -> None:
     """Print runs as a table, or as JSON: one object for one run, else a list."""
@@ -32,9 +41,9 @@ def _print(summaries: RunSummary | list[RunSummary], as_json: bool) -> None:
     if as_json:
         documents = [row.to_json() for row in rows]
         document = documents[0] if isinstance(summaries, RunSummary) else documents
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        typer.echo(runs_table(rows))
+        echo(runs_table(rows))
 
 
 @app.command()
@@ -53,6 +62,7 @@ def run(
     epochs: Annotated[int | None, typer.Option(help="Passes: 20 scratch, 60 features, 5 finetune.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = 32,
     image_size: Annotated[int | None, typer.Option(help="Pixels of input; 64 (cnn) or 96 from scratch.")] = None,
+    fit: FitOption = None,
     optimizer: Annotated[Literal["sgd", "adamw"], typer.Option(help="SGD with Nesterov momentum, or AdamW.")] = "adamw",
     lr: Annotated[float | None, typer.Option(help="Highest learning rate; by regime and optimizer if not given.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="L2, not on norms and biases; 0.05 AdamW, 1e-4 SGD.")] = None,
@@ -62,6 +72,7 @@ def run(
     layer_decay: Annotated[float, typer.Option(help="Factor of the rate per stage away from the head.")] = 1.0,
     freeze_bn: Annotated[bool, typer.Option("--freeze-bn", help="Keep the pretrained batch-norm statistics.")] = False,
     augment: Annotated[Literal["none", "basic", "trivial", "rand"] | None, typer.Option(help="basic if not given.")] = None,
+    mirror: MirrorOption = True,
     augmented_copies: Annotated[int, typer.Option(help="Augmented copies of each training image for a head over features.")] = 0,
     mixup: Annotated[float, typer.Option(help="Alpha of mixup; 0 is off.")] = 0.0,
     cutmix: Annotated[float, typer.Option(help="Alpha of CutMix; 0 is off.")] = 0.0,
@@ -111,6 +122,8 @@ def lr_find_command(
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = 32,
     image_size: Annotated[int | None, typer.Option(help="As in train run.")] = None,
+    fit: FitOption = None,
+    mirror: MirrorOption = True,
     optimizer: Annotated[Literal["sgd", "adamw"], typer.Option(help="SGD with Nesterov momentum, or AdamW.")] = "adamw",
     layer_decay: Annotated[float, typer.Option(help="Factor of the rate per stage away from the head.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of weights, order, augmentation, dropout.")] = 0,
@@ -130,10 +143,10 @@ def lr_find_command(
 
     result = find_lr(Workspace.find(), TrainConfig(**settings), low=low, high=high, steps=steps)
     if as_json:
-        typer.echo(json.dumps(result.to_json(), indent=2))
+        echo(json.dumps(result.to_json(), indent=2))
     else:
         curve = f"{result.learning_rate[0]:g} {sparkline(result.loss)} {result.learning_rate[-1]:.2g}"
-        typer.echo(f"{curve}\nsuggested: --lr {result.suggested:g}\n{result.plot}")
+        echo(f"{curve}\nsuggested: --lr {result.suggested:g}\n{result.plot}")
 
 
 @app.command()
@@ -192,7 +205,7 @@ def list_command(as_json: JsonOption = False) -> None:
     runs = list_runs(Workspace.find(), unfinished=True)
     _print(summarize_runs(runs), as_json)
     if not as_json:
-        typer.echo("".join(f"{line}\n" for line in describe_unfinished(runs)), nl=False)
+        echo("".join(f"{line}\n" for line in describe_unfinished(runs)), end="")
 
 
 @app.command()

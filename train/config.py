@@ -10,6 +10,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from fototeca.core.errors import FototecaError
+from fototeca.vision.fit import Fit
 
 Regime = Literal["scratch", "features", "finetune"]
 Head = Literal["linear", "logistic", "svm", "boosting"]
@@ -87,6 +88,9 @@ class TrainConfig:
     """Images per step, over all processes; a head over features has its own step size."""
     image_size: int | None = None
     """Input side in pixels; None is the weights' own in features and finetune; in scratch 64 for cnn and cnn-cbam, else 96."""
+    fit: Fit | None = None
+    """How images that are not square fit the input: crop loses the ends of the longer side, letterbox adds bars, squash distorts.
+    None is that of the run that provides the weights, else crop."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
     """SGD has Nesterov momentum 0.9."""
     lr: float | None = None
@@ -102,6 +106,8 @@ class TrainConfig:
     augment: Augment | None = None
     """basic: random crop and mirror; trivial, rand: basic and TrivialAugment or RandAugment. Over features only with
     `augmented_copies`."""
+    mirror: bool = True
+    """False: no augmentation mirrors an image, nor does test-time augmentation; so is `mirror = false` in fototeca.toml."""
     augmented_copies: int = 0
     """Augmented copies of each training image whose features are cached and used for training too; for frozen features."""
     mixup: float = 0.0
@@ -263,7 +269,9 @@ def _option(name: str) -> str:
 def train_command(config: Mapping[str, Any]) -> str:
     """Return the shell command that trains the run of a `config.json` again, with the same identity."""
     settings = {field.name: config[field.name] for field in fields(TrainConfig) if config.get(field.name) is not None}
-    plain = TrainConfig(**{name: settings[name] for name in ("manifest", "model", "regime", "optimizer")}).resolved()
+    plain = TrainConfig(
+        **{name: settings[name] for name in ("manifest", "model", "regime", "optimizer") if name in settings}
+    ).resolved()
     defaults = {
         **asdict(plain),
         "optimizer": TrainConfig.optimizer,
@@ -275,5 +283,6 @@ def train_command(config: Mapping[str, Any]) -> str:
     ]
     for name, value in settings.items():
         if name not in NON_IDENTITY_SETTINGS and value != defaults[name]:
-            words.append(_option(name) if value is True else f"{_option(name)} {quote(str(value))}")
+            switch = {True: _option(name), False: f"--no-{name}"}
+            words.append(switch[value] if isinstance(value, bool) else f"{_option(name)} {quote(str(value))}")
     return " ".join(words)

@@ -31,7 +31,6 @@ from fototeca.train.training.predict import as_float64, predict
 from fototeca.vision.backbones import build_model
 from fototeca.vision.feature_math import DoubleArray, FloatArray
 from fototeca.vision.loading import load_own
-from fototeca.vision.pixels import PixelCache
 from fototeca.vision.preprocessing import Preprocessing
 from fototeca.vision.weights import file_sha256
 
@@ -183,7 +182,7 @@ class EvaluationNetwork:
         self.module = build_model(run.model_name, len(manifest.categories))[0].to(self.fabric.device)
         if run.config["transform_input"]:
             setattr(self.module, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
-        self.pixels = PixelCache(workspace.cache / "pixels", self.preprocessing.resize, self.preprocessing.interpolation)
+        self.pixels = self.preprocessing.pixel_cache(workspace.cache / "pixels")
         rows = [row for split in SPLITS for row in manifest.split(split)]
         self.pixels.ensure(locate_images(workspace, rows))
 

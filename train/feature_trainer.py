@@ -94,7 +94,7 @@ def _append_augmented_copies(trainer: Trainer, train: FeatureSet, backbone: Back
     assert config.augment is not None
     parts = [train.features]
     for number in range(1, config.augmented_copies + 1):
-        view = augmented_view(number, config.augment, trainer.preprocessing.crop, config.seed)
+        view = augmented_view(number, config, trainer.preprocessing.crop)
         device = str(trainer.fabric.device)
         parts.append(extract_features(trainer.spec.workspace, trainer.items["train"], backbone, device=device, view=view))
     return FeatureSet(np.concatenate(parts), torch.cat([train.labels] * len(parts)))

@@ -52,15 +52,14 @@ class NetworkTrainer(Trainer):
 
         A head that is trained already, in a checkpoint (`is_resumed`) or in the run that provides the weights, is not fitted.
         """
-        cache = self.spec.workspace.cache / "pixels"
-        pixels = PixelCache(cache, self.preprocessing.resize, self.preprocessing.interpolation)
+        pixels = self.preprocessing.pixel_cache(self.spec.workspace.cache / "pixels")
         pixels.ensure([*self.items["train"], *self.items["val"]])
         if self.config.regime == "finetune" and not (is_resumed or self.spec.inherits_classifier):
             features = extract_split_features(self)
             copy_head(self.module, fit_head_on(self, "linear", features, PROBE_EPOCHS, PROBE_LR))
         assert self.config.augment is not None
         side = self.config.train_crop_size(self.preprocessing.crop)
-        transform = augmentation(self.config.augment, side, self.config.random_erasing)
+        transform = augmentation(self.config.augment, side, self.config.random_erasing, mirror=self.config.mirror)
         train, val = ([image_id for image_id, _ in self.items[split]] for split in SPLITS)
         return TrainingData(
             ImageDataset(train, pixels, self.preprocessing, transform, self.config.seed),

@@ -19,7 +19,7 @@ from fototeca.vision.backbones import InitialWeights, check_model, inspect_weigh
 from fototeca.vision.image import DECODE_VERSION
 from fototeca.vision.preprocessing import Preprocessing
 
-RESOLVED_SETTINGS = ("weights", "image_size", "unfreeze")
+RESOLVED_SETTINGS = ("weights", "image_size", "fit", "unfreeze")
 """Settings that enter the identity by what they resolve to: writing out a default does not make another run."""
 
 
@@ -66,9 +66,10 @@ def resolve_run(workspace: Workspace, config: TrainConfig, manifest: Manifest, p
     A weight file is hashed and its header read; stage names come from a model built without weights. FototecaError for
     weights that cannot be found and for an unknown stage.
     """
-    config = replace(config, manifest=manifest.version).resolved()
+    mirror = config.mirror and workspace.settings.mirror
+    config = replace(config, manifest=manifest.version, mirror=mirror).resolved()
     weights = inspect_weights(config.model, weights_path(workspace, config.weights))
-    preprocessing = weights.preprocessing.at(config.image_size)
+    preprocessing = weights.preprocessing.at(config.image_size).fitted(config.fit)
     inherits = (
         config.regime == "finetune"
         and weights.file is not None

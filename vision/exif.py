@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from PIL import ExifTags
 
+from fototeca.vision.limits import MAX_STORED_PIXELS
 from fototeca.vision.opening import open_image
 
 _TIME = re.compile(r"(\d{4})[:/.-](\d\d)[:/.-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
@@ -29,7 +29,7 @@ def read_time_taken(data: bytes) -> str:
     Empty where EXIF has no valid time. The pixels are not decoded, except those of JPEG XL.
     """
     try:
-        with open_image(data, sys.maxsize) as image:
+        with open_image(data, MAX_STORED_PIXELS) as image:
             if image.format == "PNG" and "exif" not in image.info:
                 return ""  # `getexif` would decode the pixels to find EXIF after them
             exif = image.getexif()

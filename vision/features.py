@@ -63,7 +63,7 @@ def extract_features(
     store = RowStore(features_folder(workspace, backbone, view), (backbone.dimension,), np.float32)
     if any(image_id not in store for image_id, _ in items):
         steps = backbone.preprocessing
-        pixels = PixelCache(workspace.cache / "pixels", steps.resize, steps.interpolation)
+        pixels = steps.pixel_cache(workspace.cache / "pixels")
         pixels.ensure(items, progress=progress)
         with store.writing():
             missing = [image_id for image_id in dict(items) if image_id not in store]

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from fototeca.core.errors import FototecaError
+from fototeca.vision.fit import Fit
 from fototeca.vision.image import DECODE_VERSION, DecodeError, Pixels, decode_pixels
 from fototeca.vision.memory import keep_freed_memory
 from fototeca.vision.store import RowStore
@@ -33,25 +34,51 @@ CHUNK = 64
 """Images decoded between two writes to disk."""
 
 
-def square(image: Pixels, side: int, interpolation: str = "bilinear") -> torch.Tensor:
-    """Resize the shorter edge of an image (H, W, 3) to `side` and crop the center; return uint8 (3, side, side), channels last.
+BAR = (124, 116, 104)
+"""Color of the bars: ImageNet's mean, which is about 0 after normalization."""
 
-    Equal to torchvision's Resize(side) and CenterCrop(side) on a tensor, in a third of the time; on a Pillow image bilinear
+
+def square(image: Pixels, side: int, interpolation: str = "bilinear", fit: Fit = "crop") -> torch.Tensor:
+    """Fit an image (H, W, 3) into a square; return uint8 (3, side, side), channels last.
+
+    crop: equal to torchvision's Resize(side) and CenterCrop(side) on a tensor, in a third of the time; on a Pillow image bilinear
     differs by at most one grey level, bicubic by half a level on average.
     """
+    if fit == "squash":
+        return _resize(image, (side, side), interpolation)[0]
+    if fit == "letterbox":
+        return _letterbox(image, side, interpolation)
     height, width = image.shape[:2]
     limit = LONGEST * min(height, width)
     top, left = max(0, (height - limit) // 2), max(0, (width - limit) // 2)
     image = image[top : top + limit, left : left + limit]
-    pixels = torch.from_numpy(image[None]).permute(0, 3, 1, 2)  # a batch of one is recognized as channels_last
     height, width = image.shape[:2]
     short, long = min(width, height), max(width, height)
     resized = (side, int(side * long / short)) if height <= width else (int(side * long / short), side)
-    if resized != (height, width):
-        target = torch.empty((1, *resized, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
-        pixels = RESIZE[interpolation](pixels, resized, False, out=target)
+    pixels = _resize(image, resized, interpolation)
     top, left = round((resized[0] - side) / 2), round((resized[1] - side) / 2)
     return pixels[0, :, top : top + side, left : left + side]
+
+
+def _letterbox(image: Pixels, side: int, interpolation: str) -> torch.Tensor:
+    """Resize the longer edge to `side` and add bars on both sides of the shorter one."""
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    size = max(1, round(side * height / longest)), max(1, round(side * width / longest))
+    page = torch.tensor(BAR, dtype=torch.uint8).expand(side, side, 3).contiguous().permute(2, 0, 1)
+    top, left = (side - size[0]) // 2, (side - size[1]) // 2
+    page[:, top : top + size[0], left : left + size[1]] = _resize(image, size, interpolation)[0]
+    return page
+
+
+def _resize(image: Pixels, size: tuple[int, int], interpolation: str) -> torch.Tensor:
+    """Resize (H, W, 3) to (1, 3, *size), channels last."""
+    pixels = torch.from_numpy(image[None]).permute(0, 3, 1, 2)  # a batch of one is recognized as channels_last
+    if size == image.shape[:2]:
+        return pixels
+    target = torch.empty((1, *size, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    RESIZE[interpolation](pixels, size, False, out=target)
+    return target
 
 
 PendingSquare = tuple[str, "Future[Square]"]
@@ -59,16 +86,18 @@ PendingSquare = tuple[str, "Future[Square]"]
 
 
 class PixelCache:
-    """uint8 squares (side, side, 3) by image id, in one subfolder of `folder` per side,
-    interpolation and version of the decoding rules.
+    """uint8 squares (side, side, 3) by image id, in one subfolder of `folder` per side, interpolation, fit and version of the
+    decoding rules.
 
     Decoding runs in threads: Pillow's decoders release the interpreter lock.
     """
 
-    def __init__(self, folder: Path, side: int, interpolation: str = "bilinear") -> None:
+    def __init__(self, folder: Path, side: int, interpolation: str = "bilinear", fit: Fit = "crop") -> None:
         self.side = side
         self.interpolation = interpolation
-        self.store = RowStore(folder / f"{side}-{interpolation}-d{DECODE_VERSION}", (side, side, 3), np.uint8)
+        self.fit = fit
+        name = f"{side}-{interpolation}-d{DECODE_VERSION}" + ("" if fit == "crop" else f"-{fit}")
+        self.store = RowStore(folder / name, (side, side, 3), np.uint8)
 
     def __getitem__(self, image_id: str) -> npt.NDArray[np.uint8]:
         """Return one image (side, side, 3), read-only. KeyError if `ensure` was not called for it."""
@@ -120,7 +149,7 @@ class PixelCache:
             raise FototecaError(f"image {image_id[:12]} is missing: {path}", "restore the file, or collect it again") from None
         except (DecodeError, OSError) as error:
             raise FototecaError(f"image {image_id[:12]} cannot be decoded: {error}", f"check the file {path}") from None
-        return np.ascontiguousarray(square(image, self.side, self.interpolation).permute(1, 2, 0).numpy())
+        return np.ascontiguousarray(square(image, self.side, self.interpolation, self.fit).permute(1, 2, 0).numpy())
 
 
 def _without_broken(part: Sequence[PendingSquare], broken: dict[str, str]) -> list[PendingSquare]:

@@ -34,6 +34,7 @@ from fototeca.analysis.images import (
 from fototeca.analysis.tabular import csv_text
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
+from fototeca.core.paths import inside
 from fototeca.core.workspace import Workspace
 from fototeca.train.runs import LoadedModel, load_model
 
@@ -231,7 +232,7 @@ def draw_class_models(model: LoadedModel, targets: Sequence[int], iterations: in
 
 
 def _write_class_models(model: LoadedModel, targets: dict[str, int], iterations: int | None, folder: Path) -> list[Path]:
-    paths = [folder / f"class-model-{name}.png" for name in targets]
+    paths = [inside(folder, f"class-model-{name}.png") for name in targets]
     for path, image in zip(paths, draw_class_models(model, list(targets.values()), iterations), strict=True):
         image.save(path)
     return paths

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from fototeca.analysis.attribution.maps import Map
+from fototeca.analysis.attribution.maps import Map, network_input
 from fototeca.analysis.attribution.mask_grid import MaskGrid
 from fototeca.vision.memory import keep_freed_memory
 
@@ -74,6 +74,7 @@ def extremal_masks(
     The network must be in eval mode on the CPU. Its parameters get no gradients.
     """
     keep_freed_memory()
+    mirror = network_input(module).mirror
     n, count = len(images), len(settings.areas)
     grid = MaskGrid((images.shape[2], images.shape[3]), settings.step, settings.sigma)
     stages = torch.stack([pyramid(image, settings) for image in images]).repeat_interleave(count, dim=0)
@@ -86,7 +87,7 @@ def extremal_masks(
         with torch.enable_grad():
             masks, full = grid.masks(parameters)
             shown = blend(stages, masks)
-            scores = module(shown.flip(3) if step % 2 == 0 else shown).gather(1, wanted[:, None])
+            scores = module(shown.flip(3) if mirror and step % 2 == 0 else shown).gather(1, wanted[:, None])
             penalty = settings.weight * settings.growth**step * area_error(full, settings.areas * n)
             (downhill,) = torch.autograd.grad((penalty - scores[:, 0]).sum(), parameters)
         # Dampening weights the new gradient by 0.1, except at the first step.

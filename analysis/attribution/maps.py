@@ -20,6 +20,8 @@ class NetworkInput:
     black: tuple[float, ...] = (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225)
     """Default: torchvision's ImageNet normalization."""
     multi: bool = False
+    mirror: bool = True
+    """False: a mirrored image would be another class, so no method shows one to the network."""
 
 
 def attach_network_input(module: nn.Module, reading: NetworkInput) -> None:

@@ -79,7 +79,7 @@ def network_of(model: LoadedModel, purpose: str) -> torch.nn.Module:
             "explain a run with a linear, logistic or svm head",
         )
     shades = zip(model.preprocessing.mean, model.preprocessing.std, strict=True)
-    attach_network_input(model.module, NetworkInput(tuple(-mean / std for mean, std in shades), model.multi))
+    attach_network_input(model.module, NetworkInput(tuple(-mean / std for mean, std in shades), model.multi, model.mirror))
     return model.module.to(memory_format=torch.channels_last)
 
 

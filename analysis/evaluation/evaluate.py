@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,13 @@ from fototeca.analysis.evaluation.results import (
     ClassMetrics,
     Confusion,
     Evaluation,
+    TtaGain,
 )
 from fototeca.analysis.evaluation.score_intervals import balanced_accuracy_interval, macro_f1_interval, recall_interval
 from fototeca.analysis.evaluation.test_access_log import close_access, open_access, read_accesses
 from fototeca.analysis.evaluation.tta import measure_tta_gain
 from fototeca.analysis.images import read_stored_image
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, ManifestRow, image_path
@@ -55,7 +58,8 @@ TOP_K = (1, 2, 3, 5)
 def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = False) -> Evaluation:
     """Evaluate a run on `val` or `test`; with `tta` also with test-time augmentation.
 
-    An access to test is logged before the model runs and again with its result; that of `tta` is one more. The model runs on test
+    An access to test is logged before the model runs and again with its result; that of `tta` is one more, made
+    only if it does not lower the accuracy on validation. The model runs on test
     once: a second evaluation reads the stored predictions. FototecaError, before the access, for anything that would invalidate
     the metrics: a changed manifest, missing images, an unfinished run.
     """
@@ -65,7 +69,7 @@ def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = F
     temperature = fit_run_temperature(val)
     if split == "val":
         evaluation = compute_metrics(val, temperature)
-        return replace(evaluation, tta=measure_tta_gain(workspace, val)) if tta else evaluation
+        return replace(evaluation, tta=_measure_tta_on_val(workspace, val)) if tta else evaluation
     if not manifest.split("test"):
         raise FototecaError(f"{manifest.version} has no test images", "freeze a version with more images")
     is_predicted = (run.folder / "predictions-test.csv").exists()
@@ -77,11 +81,22 @@ def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = F
     evaluation = compute_metrics(results, temperature)
     close_access(workspace, access, len(results), evaluation.accuracy)
     if tta:
-        access = open_access(workspace, manifest.version, run.id, "evaluate --tta")
-        gain = measure_tta_gain(workspace, results)
+        gain = _measure_tta_on_val(workspace, val)
+        if gain.used:
+            access = open_access(workspace, manifest.version, run.id, "evaluate --tta")
+            gain = replace(measure_tta_gain(workspace, results), used=True)
+            close_access(workspace, access, len(results), gain.accuracy)
         evaluation = replace(evaluation, tta=gain)
-        close_access(workspace, access, len(results), gain.accuracy)
     return replace(evaluation, test_accesses=len(read_accesses(workspace, manifest.version)))
+
+
+def _measure_tta_on_val(workspace: Workspace, val: SplitPredictions) -> TtaGain:
+    """Return the gain of test-time augmentation on validation; says so where it is a loss."""
+    gain = measure_tta_gain(workspace, val)
+    if not gain.used:
+        message = f"test-time augmentation lowers the accuracy on validation by {-gain.gain:.1%}, so it is not used"
+        notify(message + ("" if gain.views == 2 else "; if mirrored images are of another class, write mirror = false"))
+    return gain
 
 
 def _check_readable(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[Path]:
@@ -115,7 +130,7 @@ def access_predictions(
         return read_split_predictions(workspace, run, split, manifest)
     if not (run.folder / "predictions-test.csv").exists():
         raise FototecaError(
-            f"run {run.id} has not been evaluated on test", f"run: fototeca analysis evaluate {run.id} --split test"
+            f"run {run.id} has not been evaluated on test", f"run: fototeca analysis evaluate {quote(run.id)} --split test"
         )
     access = open_access(workspace, manifest.version, run.id, purpose)
     results = read_split_predictions(workspace, run, split, manifest)

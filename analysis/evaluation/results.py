@@ -79,6 +79,8 @@ class AveragePrecision(Result):
 class TtaGain(Result):
     """Accuracy with test-time augmentation, its gain over plain predictions, and the cost of both."""
 
+    used: bool
+    """False where it lowers the accuracy on validation; on test it is then not measured, and this is validation's."""
     views: int
     accuracy: float
     gain: float

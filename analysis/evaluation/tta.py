@@ -28,17 +28,19 @@ MAX_BATCH_PIXELS = 25_000_000
 """Pixels decoded at once; four views of them take 0.3 GB."""
 
 
-def tta_views(image: Image.Image) -> list[Image.Image]:
-    """Return four views: the image, its mirror image, and both zoomed in on the center."""
+def tta_views(image: Image.Image, *, mirror: bool = True) -> list[Image.Image]:
+    """Return four views: the image, its mirror image, and both zoomed in on the center; without `mirror` the two upright ones."""
     width, height = image.size
     dx, dy = round(width * (1 - ZOOM) / 2), round(height * (1 - ZOOM) / 2)
     zoomed = image.crop((dx, dy, width - dx, height - dy))
+    if not mirror:
+        return [image, zoomed]
     return [image, ImageOps.mirror(image), zoomed, ImageOps.mirror(zoomed)]
 
 
 def tta_probabilities(model: LoadedModel, images: list[Image.Image]) -> FloatArray:
     """Return (N, C) mean probabilities over the views of each image."""
-    views = [tta_views(image) for image in images]
+    views = [tta_views(image, mirror=model.mirror) for image in images]
     probabilities = model.probabilities([view for views_of_image in views for view in views_of_image])
     return np.asarray(np.asarray(probabilities, dtype=np.float64).reshape(len(images), len(views[0]), -1).mean(axis=1))
 
@@ -56,7 +58,10 @@ def batch_rows(rows: Sequence[ManifestRow]) -> Iterator[Sequence[ManifestRow]]:
 
 
 def measure_tta_gain(workspace: Workspace, results: SplitPredictions) -> TtaGain:
-    """Predict again with test-time augmentation and compare with `results`: accuracy, paired test, and seconds of both."""
+    """Predict again with test-time augmentation and compare with `results`: accuracy, paired test, and seconds of both.
+
+    It is to be used unless it lowers the accuracy of `results`, which should be on validation.
+    """
     model = load_model(workspace, results.run)
     parts, started = [], time.perf_counter()
     with tqdm(total=len(results), desc="views", unit="img", disable=None) as bar:
@@ -67,7 +72,8 @@ def measure_tta_gain(workspace: Workspace, results: SplitPredictions) -> TtaGain
     augmented = results.with_probabilities(np.concatenate(parts))
     gain = paired_difference(augmented.correct, results.correct, results.groups)
     return TtaGain(
-        views=len(tta_views(Image.new("RGB", (8, 8)))),
+        used=gain.difference >= 0,
+        views=len(tta_views(Image.new("RGB", (8, 8)), mirror=model.mirror)),
         accuracy=float(augmented.correct.mean()),
         gain=gain.difference,
         gain_interval=gain.interval,

@@ -15,6 +15,7 @@ from fototeca.analysis.file_names import read_file_names
 from fototeca.analysis.images import data_uri, thumbnail
 from fototeca.analysis.plots.svg import PALETTE
 from fototeca.analysis.templates import render_page
+from fototeca.core.console import escape_values
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import ManifestRow
@@ -54,7 +55,8 @@ def write_embedding_page(
         f"(majority of a validation image's ten nearest training images): {knn}; silhouette: {silhouette}. These figures are "
         "more reliable than the plots: t-SNE and UMAP preserve neighbors, not distances."
     )
-    data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")  # no </script> in a name
+    text = json.dumps(escape_values(document), ensure_ascii=False, separators=(",", ":"))
+    data = text.replace("<", "\u003c")  # no </script> in a name
     write_text(path, render_page("embed.html.j2", title=facts["run"], summary=summary, data=Markup(data)))
     return path
 

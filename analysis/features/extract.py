@@ -31,7 +31,6 @@ def read_features(workspace: Workspace, run: Run, rows: Sequence[ManifestRow]) -
     that its training cached; other runs compute them once, from the pixels that training cached.
     """
     from fototeca.vision.features import extract_features, features_folder
-    from fototeca.vision.pixels import PixelCache
     from fototeca.vision.store import RowStore
 
     backbone = _backbone(workspace, run)
@@ -40,7 +39,7 @@ def read_features(workspace: Workspace, run: Run, rows: Sequence[ManifestRow]) -
     store = RowStore(features_folder(workspace, backbone), (backbone.dimension,), np.float32)
     missing = [row for row in rows if row.image_id not in store]
     steps, broken = backbone.preprocessing, dict[str, str]()
-    PixelCache(workspace.cache / "pixels", steps.resize, steps.interpolation).ensure(_items(workspace, missing), broken=broken)
+    steps.pixel_cache(workspace.cache / "pixels").ensure(_items(workspace, missing), broken=broken)
     if broken:
         notify(
             f"{len(broken)} of {len(rows)} images cannot be read and are left out: restore data/images, or freeze without them"

@@ -11,7 +11,7 @@ from math import ceil
 
 import numpy as np
 
-from fototeca.analysis.evaluation.metrics import FloatArray, IntArray, Reliability
+from fototeca.analysis.evaluation.metrics import FloatArray, Reliability
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.plots.series import Points, smooth_points, thin_points
 from fototeca.analysis.plots.svg import (
@@ -21,14 +21,13 @@ from fototeca.analysis.plots.svg import (
     PALETTE,
     WARM,
     Figure,
-    blend_color,
     canvas,
     class_style,
-    contrast_color,
     line,
     marker,
     path,
     rect,
+    shorten,
     text,
     ticks,
 )
@@ -138,7 +137,7 @@ def intervals_chart(
         y = 24 + 26 * number
         color = ACCENT if label in strong or not strong else MUTED
         parts += [
-            text(left - 10, y + 4, _short(label, 47), anchor="end"),
+            text(left - 10, y + 4, shorten(label, 47), anchor="end"),
             line(frame.x(lower), y, frame.x(upper), y, color, 3, 'stroke-linecap="round" opacity="0.55"'),
             marker(frame.x(value), y, 0, color, size=5),
         ]
@@ -161,7 +160,7 @@ def bars_chart(name: str, rows: Sequence[tuple[str, Mapping[str, int]]], alt: st
         place += 40 + 7 * len(key)
     for row, (label, counts) in enumerate(rows):
         y, x = 28 + step * row, left
-        parts.append(text(left - 8, y + step / 2, _short(label, 31), anchor="end"))
+        parts.append(text(left - 8, y + step / 2, shorten(label, 31), anchor="end"))
         for number, key in enumerate(keys):
             width = counts.get(key, 0) * scale
             parts.append(rect(x, y, width, step - 7, PALETTE[number], f"{label}, {key}: {counts.get(key, 0)}"))
@@ -169,65 +168,6 @@ def bars_chart(name: str, rows: Sequence[tuple[str, Mapping[str, int]]], alt: st
         parts.append(text(x + 6, y + step / 2, sum(counts.values()), fill=MUTED))
     cells = tuple((label, *(counts.get(key, 0) for key in keys)) for label, counts in rows)
     return Figure(name, canvas(left + 440, height, parts, alt), alt, ("name", *keys), cells)
-
-
-def confusion_chart(
-    name: str,
-    categories: Sequence[str],
-    counts: IntArray,
-    fractions: FloatArray,
-    axes: tuple[str, str],
-    alt: str,
-    words: Texts,
-    *,
-    as_counts: bool = False,
-) -> Figure:
-    """Return a confusion matrix, rows the true classes, with numbers where they fit. `axes`: names of rows and columns."""
-    size = len(categories)
-    cell = 46 if size <= 8 else 34 if size <= 16 else 15
-    left = min(170.0, 34 + 6.6 * max(len(label) for label in categories))
-    top = min(130.0, 30 + 4.8 * max(len(label) for label in categories))
-    shown = counts / max(int(counts.max()), 1) if as_counts else fractions
-    parts = [text(left + size * cell / 2, 13, axes[1], anchor="middle", fill=MUTED)]
-    parts.append(
-        text(
-            0,
-            0,
-            axes[0],
-            anchor="middle",
-            fill=MUTED,
-            extra=f'transform="translate(12 {top + size * cell / 2:.0f}) rotate(-90)"',
-        )
-    )
-    small = 11 if size > 16 else 12
-    for i, label in enumerate(categories):
-        short = _short(label, 23)
-        y, x = top + (i + 0.5) * cell + 4, left + (i + 0.5) * cell
-        parts.append(text(left - 6, y, short, anchor="end", size=small))
-        parts.append(text(0, 0, short, size=small, extra=f'transform="translate({x + 3:.1f} {top - 6:.1f}) rotate(-45)"'))
-    for i, j in np.ndindex(size, size):
-        share, count = float(shown[i, j]), int(counts[i, j])
-        fill = blend_color(share) if i == j else blend_color(share, (179, 71, 27))
-        hint = f"{categories[i]} → {categories[j]}: {count} ({words.percent(float(fractions[i, j]), 0)})"
-        parts.append(rect(left + j * cell, top + i * cell, cell, cell, fill, hint, f'stroke="{GRID}" stroke-width="0.6"'))
-        if cell > 20 and count:
-            inside = str(count) if as_counts else words.percent(float(fractions[i, j]), 0)
-            parts.append(
-                text(
-                    left + (j + 0.5) * cell,
-                    top + (i + 0.5) * cell + 4,
-                    inside,
-                    anchor="middle",
-                    size=11,
-                    fill=contrast_color(fill),
-                    extra='pointer-events="none"',
-                )
-            )
-    rows = tuple(
-        (categories[i], categories[j], int(counts[i, j]), round(float(fractions[i, j]), 6)) for i, j in np.ndindex(size, size)
-    )
-    svg = canvas(left + size * cell + 70, top + size * cell + 10, parts, alt)
-    return Figure(name, svg, alt, ("true", "predicted", "count", "fraction"), rows)
 
 
 def reliability_chart(name: str, series: Mapping[str, Reliability], axes: tuple[str, str], alt: str, words: Texts) -> Figure:
@@ -271,13 +211,8 @@ def scatter_chart(
         color, shape = style[category]
         parts += [
             marker(x, y, shape, color, size=4.0),
-            text(x + 10, y + 4, category if len(category) < 20 else category[:18] + "…"),
+            text(x + 10, y + 4, shorten(category, 19)),
         ]
     height = 420 + 18 * ceil(len(names) / 4) + (14 if names else 0)
     rows = [(label, float(x), float(y)) for label, (x, y) in zip(labels, points, strict=True)]
     return Figure(name, canvas(560, height, parts, alt), alt, ("label", "x", "y"), tuple(rows))
-
-
-def _short(label: str, most: int) -> str:
-    """Return a label, truncated to `most` characters."""
-    return label if len(label) <= most else label[: most - 1] + "…"

@@ -12,7 +12,8 @@ from fototeca.analysis.evaluation.evaluate import access_predictions
 from fototeca.analysis.evaluation.metrics import CONFUSION_CELLS, binary_confusion_cells, confusion_matrix, row_fractions
 from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run
 from fototeca.analysis.i18n import Texts
-from fototeca.analysis.plots.charts import confusion_chart, lines_chart
+from fototeca.analysis.plots.charts import lines_chart
+from fototeca.analysis.plots.confusion import MAX_FULL, confusion_chart, confusion_overview, most_confused
 from fototeca.analysis.plots.export import write_pngs
 from fototeca.analysis.plots.svg import Figure
 from fototeca.analysis.tabular import Table
@@ -25,6 +26,8 @@ from fototeca.train.runs import Run
 def confusion_figures(workspace: Workspace, run_id: str, split: str, output: Path | None) -> list[Path]:
     """Write `confusion-counts` and `confusion-fractions` as SVG, CSV and PNG; return the paths.
 
+    With many categories each is of the most confused ones, beside an overview of all.
+
     A multi-label task has no single matrix: `confusion-per-class.csv` then has a row with the binary matrix of each category.
     FototecaError if `split` is test and the run has not been evaluated on it.
     """
@@ -35,8 +38,8 @@ def confusion_figures(workspace: Workspace, run_id: str, split: str, output: Pat
         notify("fototeca: a multi-label task has no single confusion matrix; the table has the binary matrix of each category")
         return [binary_confusion_table(results).write(folder)]
     both = [
-        confusion_figure("confusion-counts", results, words, as_counts=True),
-        confusion_figure("confusion-fractions", results, words),
+        *confusion_figures_of("confusion-counts", results, words, as_counts=True),
+        *confusion_figures_of("confusion-fractions", results, words),
     ]
     return write_figures(both, folder)
 
@@ -67,12 +70,24 @@ def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
     return [path for figure in figures for path in figure.write(folder)] + write_pngs(figures, folder)
 
 
-def confusion_figure(name: str, results: SplitPredictions, words: Texts, *, as_counts: bool = False) -> Figure:
-    """Return the confusion matrix of a single-label run, as counts or as fractions of the true class."""
+def confusion_figures_of(name: str, results: SplitPredictions, words: Texts, *, as_counts: bool = False) -> list[Figure]:
+    """Return the confusion matrix of a single-label run, as counts or as fractions of the true class.
+
+    With more than MAX_FULL classes: an overview of all, `NAME-overview`, and the matrix of the most confused ones, if any.
+    """
     counts = confusion_matrix(results.true, results.predicted)
-    alt = words("confusion.alt", run=results.run.id, accuracy=words.percent(float(results.correct.mean())))
+    fractions, categories = row_fractions(counts), results.categories
+    accuracy = words.percent(float(results.correct.mean()))
+    alt = words("confusion.alt", run=results.run.id, accuracy=accuracy)
     axes = words("axis.true"), words("axis.predicted")
-    return confusion_chart(name, results.categories, counts, row_fractions(counts), axes, alt, words, as_counts=as_counts)
+    if len(categories) <= MAX_FULL:
+        return [confusion_chart(name, categories, counts, fractions, axes, alt, words, as_counts=as_counts)]
+    overview_alt = words("confusion.overview_alt", run=results.run.id, n=len(categories), accuracy=accuracy)
+    figures = [confusion_overview(f"{name}-overview", categories, counts, fractions, axes, overview_alt)]
+    if chosen := most_confused(counts, fractions):
+        part, grid = [categories[index] for index in chosen], np.ix_(chosen, chosen)
+        figures.append(confusion_chart(name, part, counts[grid], fractions[grid], axes, alt, words, as_counts=as_counts))
+    return figures
 
 
 def curve_figures_of(run: Run, words: Texts) -> list[Figure]:

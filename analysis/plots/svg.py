@@ -46,6 +46,14 @@ class Figure:
         return paths
 
 
+def shorten(label: str, most: int) -> str:
+    """Return a label of at most `most` characters, cut in the middle: names of one kind differ at their ends."""
+    if len(label) <= most:
+        return label
+    end = (most - 1) // 2
+    return f"{label[: most - 1 - end].rstrip()}…{label[-end:].lstrip()}"
+
+
 def canvas(width: float, height: float, parts: Iterable[str], alt: str) -> str:
     """Return a complete SVG with the accessible name `alt`, and a minimum width that keeps its text readable."""
     return (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,17 +26,16 @@ from fototeca.analysis.predict.inputs import InputImage, is_url, list_images, op
 from fototeca.analysis.predict.results import (
     NearDuplicate,
     Prediction,
-    StoredImage,
-    predictions_csv,
-    store_predictions,
+    PredictionTable,
+    StoredPredictions,
 )
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
-from fototeca.core.files import write_text
+from fototeca.core.files import atomic_write
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates import KnownDuplicate, KnownImages, NewImage
-from fototeca.curate.manifest import Manifest
+from fototeca.curate.manifest import Manifest, ManifestRow
 from fototeca.train.runs import LoadedModel, Run, decide_labels, load_model, load_run_manifest
 
 MAX_THUMBNAILS = 48
@@ -52,12 +52,29 @@ def predict_paths(
     output: Path | None = None,
     allow_loopback: bool = False,
 ) -> list[Prediction]:
-    """Classify files, folders (recursively) and http(s) URLs, and store the predictions for the report.
+    """Classify files, folders (recursively) and http(s) URLs; see `stream_predictions`, which does not hold all predictions."""
+    stream = stream_predictions(
+        workspace, run_id, paths, csv_path=csv_path, methods=methods, output=output, allow_loopback=allow_loopback
+    )
+    return list(stream)
 
-    Probabilities are scaled by the temperature fitted on validation. An image that cannot be fetched or read has a `reason`. With
-    attribution `methods`, the maps of each image are written to `output` as one PNG. Images of the test split and duplicates of
-    them are logged as an access to test. FototecaError for a missing path, an unknown or unsuitable method, or a manifest changed
-    since training.
+
+def stream_predictions(
+    workspace: Workspace,
+    run_id: str,
+    paths: Sequence[str],
+    *,
+    csv_path: Path | None = None,
+    methods: Sequence[str] = (),
+    output: Path | None = None,
+    allow_loopback: bool = False,
+) -> Iterator[Prediction]:
+    """Classify files, folders (recursively) and http(s) URLs one batch after another, and store the predictions for the report.
+
+    The CSV and the stored predictions are complete when the last prediction has been taken. Probabilities are scaled by the
+    temperature fitted on validation. An image that cannot be fetched or read has a `reason`. With attribution `methods`, the maps
+    of each image are written to `output` as one PNG. Images of the test split and duplicates of them are logged as an access to
+    test. FototecaError for a missing path, an unknown or unsuitable method, or a manifest changed since training.
     """
     for method in methods:
         check_method(method)
@@ -67,12 +84,17 @@ def predict_paths(
         notify(f"fototeca: passed over: {line}")
     predictor = _Predictor.open(workspace, run, methods, output)
     batches = read_ahead(workspace, names, MAX_THUMBNAILS, allow_loopback=allow_loopback)
-    images = predictor.predict(batches, len(names))
-    store_predictions(workspace, run, images)
-    predictions = [image.prediction for image in images]
-    if csv_path:
-        write_text(csv_path, predictions_csv(predictions, run.categories))
-    return predictions
+    stored = StoredPredictions(workspace, run)
+    with atomic_write(csv_path) if csv_path else nullcontext() as file:
+        table = PredictionTable(file, run.categories) if file else None
+        for prediction, thumbnail in predictor.predict(batches, len(names)):
+            stored.add(prediction, thumbnail)
+            if table:
+                table.add(prediction)
+            yield prediction
+        if table:
+            table.finish()
+    stored.write()
 
 
 def predict_images(workspace: Workspace, run_id: str, images: Sequence[Image.Image | Path | str]) -> list[Prediction]:
@@ -86,7 +108,7 @@ def predict_images(workspace: Workspace, run_id: str, images: Sequence[Image.Ima
         'pug'
     """
     predictor = _Predictor.open(workspace, find_run(workspace, run_id), (), None)
-    return [image.prediction for image in predictor.predict(open_images(images), len(images))]
+    return [prediction for prediction, _ in predictor.predict(open_images(images), len(images))]
 
 
 @dataclass
@@ -125,25 +147,35 @@ class _Predictor:
             method_results=read_method_results(workspace, run),
         )
 
-    def predict(self, batches: Iterable[Sequence[InputImage]], total: int) -> list[StoredImage]:
-        """Predict batches of images in order. An access to test is logged before the model sees one of its images."""
-        test_ids, access = {row.image_id for row in self.manifest.split("test")}, None
-        inputs: list[InputImage] = []
-        predictions: list[Prediction] = []
-        duplicates: list[KnownDuplicate | None] = []
+    def predict(self, batches: Iterable[Sequence[InputImage]], total: int) -> Iterator[tuple[Prediction, str]]:
+        """Predict batches of images in order; yield each prediction and the image's thumbnail.
+
+        An access to test is logged before the model sees one of its images, and for a duplicate of one before its prediction is
+        returned.
+        """
+        test_ids = {row.image_id for row in self.manifest.split("test")}
+        access: TestAccess | None = None
+        num_test = 0
         known = KnownImages(self.workspace, self.manifest.rows)
+        rows = {row.image_id: row for row in self.manifest.rows}
+        file_names = read_file_names(self.workspace)
         with tqdm(total=total, desc="predict", unit="img", disable=None) as bar:
             for batch in batches:
                 if access is None and any(item.digest in test_ids for item in batch):
                     access = open_access(self.workspace, self.run.manifest_version, self.run.id, PREDICT)
-                predictions += self._predict_batch(batch)
+                predictions = self._predict_batch(batch)
                 new = [NewImage(item.image, item.signature) if item.image and item.signature else None for item in batch]
-                duplicates += known.find_duplicates(new)
-                inputs += [replace(item, image=None) for item in batch]
+                duplicates = known.find_duplicates(new)
+                marked = [
+                    _mark_duplicate(item, prediction, duplicate, rows, file_names)
+                    for item, prediction, duplicate in zip(batch, predictions, duplicates, strict=True)
+                ]
+                num_test += sum(one.near_duplicate is not None and one.near_duplicate.split == "test" for one in marked)
+                if num_test and access is None:
+                    access = open_access(self.workspace, self.run.manifest_version, self.run.id, PREDICT)
                 bar.update(len(batch))
-        predictions = self._mark_duplicates(inputs, predictions, duplicates)
-        self._log_access(access, predictions)
-        return [StoredImage(prediction, item.thumbnail) for prediction, item in zip(predictions, inputs, strict=True)]
+                yield from ((prediction, item.thumbnail) for prediction, item in zip(marked, batch, strict=True))
+        self._log_access(access, num_test)
 
     def _predict_batch(self, batch: Sequence[InputImage]) -> list[Prediction]:
         images = [item.image for item in batch if item.image]
@@ -202,41 +234,36 @@ class _Predictor:
         drawn.contact_sheet([path.stem[5:33], caption]).save(path)
         return str(path)
 
-    def _mark_duplicates(
-        self, inputs: Sequence[InputImage], predictions: Sequence[Prediction], duplicates: Sequence[KnownDuplicate | None]
-    ) -> list[Prediction]:
-        """Set `near_duplicate`. A file of the dataset itself is found by its digest, even if the stored file is lost."""
-        rows = {row.image_id: row for row in self.manifest.rows}
-        file_names = read_file_names(self.workspace)
-        marked = []
-        for item, prediction, duplicate in zip(inputs, predictions, duplicates, strict=True):
-            image_id, distance = (duplicate.image_id, duplicate.distance) if duplicate else ("", 0)
-            if item.digest in rows:
-                image_id, distance = item.digest, 0
-            if not image_id:
-                marked.append(prediction)
-                continue
-            split = rows[image_id].split
-            near = NearDuplicate(image_id, split, distance, file_names.get(image_id, ""))
-            # A duplicate of a training image is known, however isolated that image is.
-            marked.append(replace(prediction, near_duplicate=near, unknown=prediction.unknown and split != "train"))
-        return marked
-
-    def _log_access(self, access: TestAccess | None, predictions: Sequence[Prediction]) -> None:
+    def _log_access(self, access: TestAccess | None, count: int) -> None:
         """Log how many test images, duplicates included, were predicted.
 
         Their accuracy is not logged, since they are a selected few.
         """
-        count = sum(
-            prediction.near_duplicate is not None and prediction.near_duplicate.split == "test" for prediction in predictions
-        )
-        if not count:
+        if access is None or not count:
             return
         version = self.run.manifest_version
-        access = access or open_access(self.workspace, version, self.run.id, PREDICT)
         close_access(self.workspace, access, count, None)
         images = "1 image belongs" if count == 1 else f"{count} images belong"
         notify(f"fototeca: {images} to {version}'s test split; this access is logged in data/runs/test_access.csv")
+
+
+def _mark_duplicate(
+    item: InputImage,
+    prediction: Prediction,
+    duplicate: KnownDuplicate | None,
+    rows: Mapping[str, ManifestRow],
+    file_names: Mapping[str, str],
+) -> Prediction:
+    """Set `near_duplicate`. A file of the dataset itself is found by its digest, even if the stored file is lost."""
+    image_id, distance = (duplicate.image_id, duplicate.distance) if duplicate else ("", 0)
+    if item.digest in rows:
+        image_id, distance = item.digest, 0
+    if not image_id:
+        return prediction
+    split = rows[image_id].split
+    near = NearDuplicate(image_id, split, distance, file_names.get(image_id, ""))
+    # A duplicate of a training image is known, however isolated that image is.
+    return replace(prediction, near_duplicate=near, unknown=prediction.unknown and split != "train")
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 from fototeca.analysis.cache import DATA_URI
 from fototeca.analysis.evaluation.results import SparseResult
-from fototeca.analysis.tabular import csv_text
 from fototeca.core.files import write_text
 from fototeca.core.kinds import FILE_NAME, IMAGE_ID, SPLIT, Flag, Integer, ListOf, MapOf, Number, Optional, Record, Text
 from fototeca.core.results import Result
@@ -78,27 +80,34 @@ class Prediction(SparseResult):
         return cls(path, None, None, {}, None, False, None, None, None, None, None, reason)
 
 
-@dataclass(frozen=True)
-class StoredImage(Result):
-    """A prediction and a thumbnail of its image as a data URI, empty if none was made."""
-
-    prediction: Prediction
-    thumbnail: str
+MAX_FAILED = 200
+"""Unreadable images that the report lists."""
 
 
-def predictions_csv(predictions: Sequence[Prediction], categories: Sequence[str]) -> str:
-    """Return a row for each prediction: PREDICTION_COLUMNS and the probability of each category."""
-    rows = []
-    for prediction in predictions:
+class PredictionTable:
+    """The CSV of `predict`, written while images are predicted: a row each with PREDICTION_COLUMNS and every probability."""
+
+    def __init__(self, file: IO[bytes], categories: Sequence[str]) -> None:
+        self._text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        self._writer = csv.writer(self._text, lineterminator="\n")
+        self._categories = categories
+        self._writer.writerow((*PREDICTION_COLUMNS, *(f"p:{name}" for name in categories)))
+
+    def add(self, prediction: Prediction) -> None:
+        """Write one row."""
         near = prediction.near_duplicate
         cells = {
             **prediction.to_json(),
             "near_duplicate": near.image_id if near else None,
             "near_duplicate_split": near.split if near else None,
         }
-        values = (*map(cells.get, PREDICTION_COLUMNS), *map(prediction.probabilities.get, categories))
-        rows.append([_cell(value) for value in values])
-    return csv_text((*PREDICTION_COLUMNS, *(f"p:{name}" for name in categories)), rows)
+        values = (*map(cells.get, PREDICTION_COLUMNS), *map(prediction.probabilities.get, self._categories))
+        self._writer.writerow([_cell(value) for value in values])
+
+    def finish(self) -> None:
+        """Write what is buffered; the file stays open."""
+        self._text.flush()
+        self._text.detach()
 
 
 def _cell(value: object) -> object:
@@ -138,30 +147,41 @@ def stored_predictions_path(workspace: Workspace, run: Run) -> Path:
     return workspace.reports / "new-images" / f"{run.id}.json"
 
 
-def store_predictions(workspace: Workspace, run: Run, images: Sequence[StoredImage]) -> None:
-    """Store predictions with thumbnails for the report, since the images themselves may be moved or deleted.
+class StoredPredictions:
+    """The last predictions of a run for the report, with thumbnails, since the images themselves may be moved or deleted.
 
-    Counts cover all `n` readable images; `images` are those with a thumbnail, `failed` the unreadable ones. Earlier predictions
-    are kept if no image is readable.
+    Counts cover all readable images; only images with a thumbnail and the first MAX_FAILED unreadable ones are kept, so memory
+    does not grow with the number of images.
     """
-    predictions = [image.prediction for image in images]
-    readable = [prediction for prediction in predictions if not prediction.reason]
-    if not readable and stored_predictions_path(workspace, run).is_file():
-        return
-    document = {
-        "run": run.id,
-        "trained": run.digest,
-        "n": len(readable),
-        "unknown": sum(prediction.unknown for prediction in readable),
-        "near": sum(prediction.near_duplicate is not None for prediction in readable),
-        "false_alarm_rate": next((prediction.false_alarm_rate for prediction in readable), None),
-        "calibrated": all(prediction.calibrated for prediction in readable),
-        "uncalibrated": next((prediction.uncalibrated for prediction in readable), None),
-        "images": [
-            {**image.prediction.to_json(), "thumbnail": image.thumbnail}
-            for image in images
-            if not image.prediction.reason and image.thumbnail
-        ],
-        "failed": [{"path": prediction.path, "reason": prediction.reason} for prediction in predictions if prediction.reason],
-    }
-    write_text(stored_predictions_path(workspace, run), json.dumps(document, ensure_ascii=False) + "\n")
+
+    def __init__(self, workspace: Workspace, run: Run) -> None:
+        self._path = stored_predictions_path(workspace, run)
+        self._document: dict[str, Any] = {"run": run.id, "trained": run.digest, "n": 0, "unknown": 0, "near": 0}
+        self._document |= {"false_alarm_rate": None, "calibrated": True, "uncalibrated": None}
+        self._images: list[dict[str, Any]] = []
+        self._failed: list[dict[str, str]] = []
+        self._num_failed = 0
+
+    def add(self, prediction: Prediction, thumbnail: str) -> None:
+        """Count a prediction; `thumbnail` is the image as a data URI, empty if none was made."""
+        if prediction.reason:
+            self._num_failed += 1
+            if len(self._failed) < MAX_FAILED:
+                self._failed.append({"path": prediction.path, "reason": prediction.reason})
+            return
+        document = self._document
+        if not document["n"]:
+            document |= {"false_alarm_rate": prediction.false_alarm_rate, "calibrated": bool(prediction.calibrated)}
+            document["uncalibrated"] = prediction.uncalibrated
+        document["n"] += 1
+        document["unknown"] += prediction.unknown
+        document["near"] += prediction.near_duplicate is not None
+        if thumbnail:
+            self._images.append({**prediction.to_json(), "thumbnail": thumbnail})
+
+    def write(self) -> None:
+        """Write the file; an earlier one stays if no image was readable."""
+        if not self._document["n"] and self._path.is_file():
+            return
+        document = {**self._document, "images": self._images, "failed": self._failed, "num_failed": self._num_failed}
+        write_text(self._path, json.dumps(document, ensure_ascii=False) + "\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from markupsafe import Markup
@@ -193,7 +194,7 @@ def _class_models(context: ReportContext, results: SplitPredictions) -> Markup:
     title = heading(texts("class_model.title"), 5)
     if not drawn:
         missing = note(texts("class_model.none"), "missing")
-        return join([title, missing, command(f"fototeca analysis explain {run.id} --method class-model")])
+        return join([title, missing, command(f"fototeca analysis explain {quote(run.id)} --method class-model")])
     images = []
     for name, path in drawn.items():
         with Image.open(path) as image:
@@ -209,7 +210,7 @@ def _missing_class_models(context: ReportContext, results: SplitPredictions, dra
         return Markup("")
     predicted = [results.categories[index] for index in results.probabilities.argmax(axis=1)]
     images = [f"--image {results.rows[predicted.index(name)].image_id[:12]}" for name in missing if name in predicted]
-    line = " ".join([f"fototeca analysis explain {results.run.id} --method class-model", *images])
+    line = " ".join([f"fototeca analysis explain {quote(results.run.id)} --method class-model", *images])
     remark = note(context.texts("class_model.missing", names=", ".join(missing)), "missing")
     return join([remark, command(line) if images else ""])
 
@@ -245,7 +246,7 @@ def _sanity_checks(context: ReportContext, results: SplitPredictions) -> Markup:
         parts.append(note(texts("sanity_checks.inapplicable", methods=inapplicable)))
     if not stored:
         parts.append(paragraph(texts("sanity_checks.more")))
-        parts.append(command(f"fototeca analysis explain {run.id} --sanity-checks"))
+        parts.append(command(f"fototeca analysis explain {quote(run.id)} --sanity-checks"))
     return join(parts)
 
 

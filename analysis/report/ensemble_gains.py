@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from shlex import quote
 from typing import Any
 
 from markupsafe import Markup
@@ -48,7 +49,7 @@ def render_ensemble_gains(context: ReportContext) -> Markup:
         numeric = tuple(range(1, len(COLUMNS)))
         parts.append(context.add_table("ensemble-gains", head, rows, caption=caption, numeric=numeric, source="data/runs"))
     if not ensembles and len(runs) > 1:
-        best = " ".join(run.id for run in runs[:2])
+        best = " ".join(quote(run.id) for run in runs[:2])
         parts += [paragraph(texts("ensemble_gains.no_ensemble")), command(f"fototeca train ensemble {best}")]
     return join(parts)
 
@@ -62,11 +63,11 @@ def _tta_row(context: ReportContext, run: Run) -> list[str]:
     """Return the row of test-time augmentation; cached, since every validation image is predicted once for each view."""
     workspace = context.workspace
     results = context.validation[run.id].stored(workspace)
-    question = [[row.image_id for row in results.rows], "seconds"]
+    question = [[row.image_id for row in results.rows], "seconds", workspace.settings.mirror]
     gain: dict[str, Any] = cached_json(
         workspace, run, "test-time-augmentation", _GAIN, question, lambda: measure_tta_gain(workspace, results).to_json()
     )
-    name = context.texts("ensemble_gains.views", run=run.id, n=gain["views"])
+    name = context.texts("ensemble_gains.views" if gain["used"] else "ensemble_gains.views_unused", run=run.id, n=gain["views"])
     seconds = gain["seconds_per_image_alone"], gain["seconds_per_image"]
     return _row(context, name, gain["accuracy"] - gain["gain"], gain, gain["views"], seconds)
 

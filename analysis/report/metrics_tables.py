@@ -11,6 +11,8 @@ from fototeca.analysis.evaluation.evaluate import compute_run_reliability
 from fototeca.analysis.evaluation.metrics import CONFUSION_CELLS, binary_confusion_cells
 from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.plots.charts import reliability_chart
+from fototeca.analysis.plots.confusion import MAX_FULL
+from fototeca.analysis.plots.figures import confusion_figures_of
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import heading, join, paragraph
 
@@ -98,6 +100,18 @@ def yes_no_table(context: ReportContext, name: str, results: SplitPredictions) -
     source = predictions_file({"run": results.run.id, "split": results.split})
     content = context.add_table(name, head, body, caption=caption, numeric=tuple(range(1, len(head))), source=source)
     return join([paragraph(texts("confusion.multi")), content])
+
+
+def confusion_matrices(context: ReportContext, name: str, results: SplitPredictions, caption: str) -> Markup:
+    """Return the confusion matrix of a single-label run; of many categories an overview and the most confused ones."""
+    texts = context.texts
+    source = predictions_file({"run": results.run.id, "split": results.split})
+    figures = confusion_figures_of(name, results, texts)
+    if len(results.categories) <= MAX_FULL:
+        captions = [caption]
+    else:
+        captions = [f"{texts('confusion.caption_overview')} {caption}", f"{texts('confusion.caption_most')} {caption}"]
+    return join([context.add_figure(drawing, words, source) for drawing, words in zip(figures, captions, strict=False)])
 
 
 def render_calibration(context: ReportContext, name: str, results: SplitPredictions, metrics: Metrics) -> Markup:

@@ -9,13 +9,18 @@ from markupsafe import Markup
 from fototeca.analysis.error_patterns import error_groups
 from fototeca.analysis.evaluation.evaluate import compute_metrics, fit_run_temperature
 from fototeca.analysis.evaluation.predictions import SplitPredictions
-from fototeca.analysis.plots.figures import confusion_figure
 from fototeca.analysis.report.attributions import render_attributions
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.embedding import render_embedding
 from fototeca.analysis.report.examples import render_examples
 from fototeca.analysis.report.html import heading, join, note, paragraph, subsection
-from fototeca.analysis.report.metrics_tables import classes_table, metrics_table, render_calibration, yes_no_table
+from fototeca.analysis.report.metrics_tables import (
+    classes_table,
+    confusion_matrices,
+    metrics_table,
+    render_calibration,
+    yes_no_table,
+)
 from fototeca.train.runs import Run
 
 NUM_CONFUSIONS = 8
@@ -67,8 +72,7 @@ def _render_confusion(context: ReportContext, results: SplitPredictions) -> Mark
     if results.multi:
         content = yes_no_table(context, name, results)
     else:
-        drawing = confusion_figure(name, results, texts)
-        content = context.add_figure(drawing, texts("confusion.caption", n=len(results)), source)
+        content = confusion_matrices(context, name, results, texts("confusion.caption", n=len(results)))
     return join([heading(texts("confusion.title"), 4), content, _confused_pairs(context, results, source)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Any
 
 from markupsafe import Markup
@@ -24,7 +25,7 @@ def render_new_images(context: ReportContext) -> Markup:
     texts, document = context.texts, _read_predictions(context)
     if document is None:
         best = context.ranked_runs[0].id if context.ranked_runs else "RUN"
-        return join([note(texts("new_images.none"), "missing"), command(f"fototeca analysis predict {best} photo.jpg")])
+        return join([note(texts("new_images.none"), "missing"), command(f"fototeca analysis predict {quote(best)} photo.jpg")])
     images, rate = document["images"], document["false_alarm_rate"]
     counts = {name: document[name] for name in ("n", "unknown", "near")}
     context.data_tables.append(Table(COUNTS, ("name", "value"), tuple({**counts, "false_alarm_rate": rate}.items())))
@@ -41,7 +42,9 @@ def render_new_images(context: ReportContext) -> Markup:
     if failed := document["failed"]:
         head = [texts("new_images.image"), texts("new_images.reason")]
         rows = [[prediction["path"], prediction["reason"]] for prediction in failed]
-        parts.append(context.add_table("new-images-failed", head, rows, caption=texts("new_images.failed", n=len(failed))))
+        parts.append(
+            context.add_table("new-images-failed", head, rows, caption=texts("new_images.failed", n=document["num_failed"]))
+        )
     return join(parts)
 
 

@@ -73,7 +73,7 @@ def _commands(context: ReportContext) -> Iterator[str]:
 
 def _explain_commands(context: ReportContext, run: Run) -> Iterator[str]:
     """Yield the commands that made the sanity checks and class models shown of a run."""
-    explain = f"fototeca analysis explain {run.id}"
+    explain = f"fototeca analysis explain {shlex.quote(run.id)}"
     if checks := stored_sanity_checks(context, run):
         methods = [f"--method {scores.method}" for scores in checks.methods if scores.method in METHODS]
         iterations = [f"--iterations {checks.iterations}"] if checks.iterations else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from shlex import quote
 from typing import Any
 
 from markupsafe import Markup
@@ -13,10 +14,16 @@ from fototeca.analysis.evaluation.generalization_gap import explain_generalizati
 from fototeca.analysis.evaluation.predictions import SplitPredictions, read_split_predictions
 from fototeca.analysis.evaluation.test_access_log import REPORT
 from fototeca.analysis.i18n import Texts
-from fototeca.analysis.plots.figures import confusion_figure
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import bullets, command, heading, headline, join, link, note, paragraph, span
-from fototeca.analysis.report.metrics_tables import Metrics, classes_table, metrics_table, render_calibration, yes_no_table
+from fototeca.analysis.report.metrics_tables import (
+    Metrics,
+    classes_table,
+    confusion_matrices,
+    metrics_table,
+    render_calibration,
+    yes_no_table,
+)
 from fototeca.analysis.tabular import Table, flatten_values
 from fototeca.train.runs import Run
 
@@ -38,7 +45,7 @@ def _render_untested(context: ReportContext) -> Markup:
     if context.access_log.full_accesses:
         return note(context.texts("test.lost"), "warn")
     best = context.ranked_runs[0].id if context.ranked_runs else "RUN"
-    return join([note(context.texts("test.none"), "missing"), command(f"fototeca analysis evaluate {best} --split test")])
+    return join([note(context.texts("test.none"), "missing"), command(f"fototeca analysis evaluate {quote(best)} --split test")])
 
 
 def _render_results(context: ReportContext, run: Run) -> Markup:
@@ -168,8 +175,7 @@ def _render_confusion(context: ReportContext, test: SplitPredictions) -> Markup:
     texts = context.texts
     if test.multi:
         return join([heading(texts("confusion.title"), 4), yes_no_table(context, "confusion-test", test)])
-    drawing = confusion_figure("confusion-test", test, texts)
-    return context.add_figure(drawing, texts("test.confusion", n=len(test)), f"data/runs/{test.run.id}/predictions-test.csv")
+    return confusion_matrices(context, "confusion-test", test, texts("test.confusion", n=len(test)))
 
 
 def _render_accesses(context: ReportContext, run: Run | None) -> Markup:

@@ -61,9 +61,11 @@ class Catalog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.database.connection.close()
 
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[None]:
         """Commit everything in the block, or nothing; a nested block belongs to the outermost.
+
+        `durable`: what people decide outlives a power failure, see `Database.transaction`.
 
         FototecaError (4) if the disk is full or broken, or the file is locked.
         """
-        return self.database.transaction()
+        return self.database.transaction(durable=durable)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fototeca.collect.catalog.schema import connect, translate_errors
+from fototeca.collect.catalog.connection import connect, translate_errors
 
 
 class Database:
@@ -17,8 +17,11 @@ class Database:
         self.connection = connect(path)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, durable: bool = False) -> Iterator[None]:
         """Commit everything in the block, or nothing; a nested block belongs to the outermost.
+
+        `durable`: the commit waits until the disk has it, so that it outlives a power failure; 3.7 ms instead of 0.01 ms. Other
+        commits outlive a killed process, and a power failure loses the last of them, never the file.
 
         FototecaError (4) if the disk is full or broken, or the file is locked.
         """
@@ -27,6 +30,7 @@ class Database:
             yield
             return
         with translate_errors(self.path):
+            self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield

@@ -29,7 +29,7 @@ class Decisions(Repository):
         A person's decision is always written, since confirming a label is a review of it. FototecaError if an erased image
         is labeled or restored.
         """
-        with self._database.transaction():
+        with self._database.transaction(durable=True):
             image = self._images.get(image_id)
             assert image is not None, f"no image {image_id}"
             if image.erased and edit.action in ("label", "restore"):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from fototeca.collect.catalog.checked_rows import HINT
 from fototeca.collect.catalog.database import Repository
 from fototeca.collect.catalog.models import now
+from fototeca.core.documents import parse_json
+from fototeca.core.errors import FototecaError
+from fototeca.core.kinds import TIME, Kind, Problem
 
 AFTER_LAST_VERSION = "after-the-last-version"
 """Name of the first moment after the last frozen version."""
@@ -20,6 +26,32 @@ class Metadata(Repository):
         row = self._sql.execute("SELECT value FROM metadata WHERE name = ?", (name,)).fetchone()
         return str(row["value"]) if row else None
 
+    def get_as(self, name: str, kind: Kind) -> Any:  # noqa: ANN401  (of the kind)
+        """Return the value with this name, a text or number of a kind, or None. FototecaError if it is another."""
+        text = self.get(name)
+        if text is None:
+            return None
+        value = kind.from_cell(text)
+        if not kind.accepts(value):
+            raise self._error(name, text, kind)
+        return value
+
+    def get_json(self, name: str, kind: Kind) -> Any:  # noqa: ANN401  (of the kind)
+        """Return the JSON value with this name, or None. FototecaError if it is none of this kind."""
+        text = self.get(name)
+        if text is None:
+            return None
+        try:
+            value = parse_json(text)
+        except ValueError:
+            raise self._error(name, text, kind) from None
+        if not kind.accepts(value):
+            raise self._error(name, text, kind)
+        return value
+
+    def _error(self, name: str, text: str, kind: Kind) -> FototecaError:
+        return FototecaError(f"{self._database.path} holds an invalid value: {Problem(name, text, kind.expected)}", HINT)
+
     def set(self, name: str, value: str) -> None:
         """Store a value, replacing the previous one."""
         with self._database.transaction():
@@ -34,4 +66,4 @@ class Metadata(Repository):
 
     def next_time(self) -> str:
         """Return the current time, or the moment after the last version where the clock was set back before that."""
-        return max(now(), self.get(AFTER_LAST_VERSION) or "")
+        return max(now(), self.get_as(AFTER_LAST_VERSION, TIME) or "")

@@ -7,12 +7,10 @@ that has shipped; add another.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from fototeca.collect.catalog.legacy import migrate_decisions
-from fototeca.core.errors import ExternalError, FototecaError
+from fototeca.core.errors import FototecaError
 
 MIGRATIONS = (
     """
@@ -243,59 +241,8 @@ _AFTER = {4: migrate_decisions}
 """Functions that complete a step."""
 
 
-_OUTSIDE = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-    }
-)
-"""Primary result codes that come from the disk or another process, not from a wrong statement."""
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the catalog file, create or migrate it, and return the connection.
-
-    FototecaError (2) if a newer fototeca wrote it or it is not a catalog, (4) if the disk is full or the file is locked.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-    connection.row_factory = sqlite3.Row
-    try:
-        with translate_errors(path):
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            _migrate(connection, path)
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        hint = "restore a copy, or move it away and run: fototeca curate recover"
-        raise FototecaError(f"{path} cannot be read: {error}", hint) from None
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-@contextmanager
-def translate_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite errors caused by the disk or by another process into a FototecaError (4)."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF not in _OUTSIDE:
-            raise
-        hint = "free some disk space, or end what else is writing to it"
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
-            hint = "make it and its folder writable"
-        raise ExternalError(f"{path} cannot be written: {error}", hint) from None
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the tables of a catalog to the last schema. FototecaError if a newer fototeca wrote it."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
         raise FototecaError(

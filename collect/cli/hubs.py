@@ -25,7 +25,7 @@ from fototeca.collect.cli.options import (
     finish,
 )
 from fototeca.collect.http.options import FetchOptions
-from fototeca.core.console import notify
+from fototeca.core.console import echo, notify
 from fototeca.core.errors import EXIT_OUTSIDE
 from fototeca.core.workspace import Workspace
 
@@ -105,10 +105,10 @@ def discover(
     options = FetchOptions(timeout=timeout, allow_loopback=allow_loopback, send_key_to=tuple(send_key_to or ()))
     discovery = discover(Workspace.find(), query, hub or (), options)
     if as_json:
-        typer.echo(json.dumps([dataset.to_json() for dataset in discovery.datasets], ensure_ascii=False, indent=2))
+        echo(json.dumps([dataset.to_json() for dataset in discovery.datasets], ensure_ascii=False, indent=2))
     elif discovery.datasets:
-        typer.echo(discovery.table())
-        typer.echo("\nfetch one with: fototeca collect HUB REF")
+        echo(discovery.table())
+        echo("\nfetch one with: fototeca collect HUB REF")
     for problem in discovery.problems.values():
         notify(f"fototeca: {problem}")
     if len(discovery.problems) == discovery.num_hubs:

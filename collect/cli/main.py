@@ -29,6 +29,7 @@ from fototeca.collect.cli.options import (
     finish,
 )
 from fototeca.collect.http.options import FetchOptions
+from fototeca.core.console import echo
 from fototeca.core.counting import count_of
 from fototeca.core.workspace import Workspace
 
@@ -47,7 +48,7 @@ def sources() -> None:
     from fototeca.collect.hubs.registry import HUBS
     from fototeca.collect.sources import load_sources
 
-    typer.echo("\n\n".join(info.text() for info in (*load_sources().values(), *HUBS.values())))
+    echo("\n\n".join(info.text() for info in (*load_sources().values(), *HUBS.values())))
 
 
 @app.command()
@@ -83,7 +84,7 @@ def search(
     options = SearchOptions(tuple(source), tuple(category or ()), limit, license_, headed, url)
     if dry_run:
         previews = {name: preview.to_json() for name, preview in preview_search(workspace, options, fetch).items()}
-        typer.echo(json.dumps(previews, ensure_ascii=False, indent=2))
+        echo(json.dumps(previews, ensure_ascii=False, indent=2))
         return
     finish(workspace, search_sources(workspace, options, fetch), options.categories)
 
@@ -200,4 +201,4 @@ def attribution(
     from fototeca.collect.status import write_attribution
 
     count = write_attribution(Workspace.find(), file)
-    typer.echo(f"{file}: {count_of(count, 'image')}")
+    echo(f"{file}: {count_of(count, 'image')}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fototeca.core.console import notify
+from fototeca.core.console import echo, notify
 from fototeca.core.errors import EXIT_SHORT
 from fototeca.core.workspace import Workspace
 
@@ -45,7 +45,7 @@ def finish(workspace: Workspace, summary: CollectSummary, categories: tuple[str,
     """Print the summary; exit 3 if any of `categories` (all when empty) is below its target."""
     from fototeca.collect.status import compute_shortfalls
 
-    typer.echo(summary.text())
+    echo(summary.text())
     short = {name: count for name, count in compute_shortfalls(workspace).items() if not categories or name in categories}
     if short:
         listed = ", ".join(f"{name} {count}" for name, count in list(short.items())[:_MAX_LISTED])

@@ -26,7 +26,7 @@ from fototeca.collect.files.extraction import (
 )
 from fototeca.collect.files.members import FREE_BYTES, is_tar
 from fototeca.collect.host_id import STALE_AFTER_SECONDS
-from fototeca.core.errors import ExternalError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import Workspace
 from fototeca.vision.image_files import IsExcluded, reason_by_name
@@ -72,8 +72,10 @@ def open_folder(
         _remove_stale_folders(folder)
         try:
             yield OpenFolder(folder, unpack(path, folder, passed_over, is_excluded))
-        except Exception:  # not KeyboardInterrupt: the next run resumes with the extracted files
+        except Exception as error:  # not KeyboardInterrupt: the next run resumes with the extracted files
             shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, FototecaError):  # the folder is gone when the user reads its name
+                error.message, error.hint = (text.replace(str(folder), str(path)) for text in (error.message, error.hint))
             raise
         shutil.rmtree(folder)
 

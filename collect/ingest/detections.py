@@ -28,6 +28,7 @@ from fototeca.collect.rights import Rights, state_rights
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
+from fototeca.core.paths import inside
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
 
@@ -106,7 +107,7 @@ class _Job:
                 if isinstance(png, str):
                     self.passed_over.add(png, name)
                     continue
-                file = self.crop_folder / f"{image.file}#{number}.png"
+                file = inside(self.crop_folder, f"{image.file}#{number}.png")
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(png)  # complete before the candidate is read; a resumed run writes it again
                 yield replace(

@@ -160,7 +160,7 @@ class IngestPipeline:
         self._queue.popleft()
         if candidate.image_id:
             return self._record_restored(provenance, candidate, result)
-        with self.catalog.transaction():
+        with self.catalog.transaction(durable=False):  # what a power failure loses is collected again
             state = self.catalog.candidates.record(
                 candidate.candidate_id,
                 result.state,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fototeca.collect.catalog import CandidateState, Erasure, ImageRow
+from fototeca.core.console import escape_text
 from fototeca.core.counting import count_of
 from fototeca.core.passed_over import MAX_NAMES, PassedOver, PassedOverCount, list_names
 from fototeca.core.results import Result
@@ -134,7 +135,7 @@ class SummaryBuilder:
         key = (source, category, state, reason)
         self.counts[key] += 1
         if state != "accepted" and name and len(self.names[key]) < MAX_NAMES:
-            self.names[key].append(name)
+            self.names[key].append(escape_text(name))
 
     def add_like_erased(self, image: ImageRow, erasures: Sequence[Erasure]) -> None:
         """Note a new image whose pHash differs from that of an erased one in at most LIKE_ERASED bits."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fototeca.core.console import notify
+from fototeca.core.console import echo, notify
 from fototeca.core.workspace import Workspace
 
 
@@ -34,12 +34,12 @@ def dedup(
 
     result = dedup(Workspace.find(), threshold=threshold, similarity=similarity, keep_near=keep_near)
     if as_json:
-        typer.echo(json.dumps(result.to_json()))
+        echo(json.dumps(result.to_json()))
     else:
         ties = ", ".join(f"{kind} {count}" for kind, count in result.ties.to_json().items() if count)
         if ties:
-            typer.echo(f"pairs compared in detail: {ties}")
-        typer.echo(f"{result.images} images, {result.groups} groups of near-duplicates, {result.set_aside} set aside")
+            echo(f"pairs compared in detail: {ties}")
+        echo(f"{result.images} images, {result.groups} groups of near-duplicates, {result.set_aside} set aside")
 
 
 def groups(
@@ -58,6 +58,6 @@ def groups(
         write_groups_csv(rows, csv)
         notify(f"written: {csv}")
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        echo(json.dumps(rows, ensure_ascii=False, indent=2))
     elif csv is None:
-        typer.echo(groups_table(rows, list_possible_copies(workspace)))
+        echo(groups_table(rows, list_possible_copies(workspace)))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fototeca.core.console import notify
+from fototeca.core.console import echo, notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 
@@ -46,6 +46,6 @@ def erase(
         typer.confirm("Erase these images for good?", abort=True, err=True)
     result = erase_images(workspace, selection, reason)
     if as_json:
-        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
+        echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
     else:
-        typer.echo(f"{result.text()}\nerased; {result.files} files deleted or rewritten")
+        echo(f"{result.text()}\nerased; {result.files} files deleted or rewritten")

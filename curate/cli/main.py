@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fototeca.core.console import notify
+from fototeca.core.console import echo, notify
 from fototeca.core.counting import count_of
 from fototeca.core.errors import EXIT_USAGE, FototecaError
 from fototeca.core.workspace import Workspace
@@ -68,7 +68,7 @@ def label(
         if label is not None or reject is not None or restore:
             raise FototecaError("--from-file takes the labels from the file", "leave out --label, --reject and --restore")
         result = label_from_file(workspace, from_file, columns=columns, mapping=map_file, comment=comment, dry_run=dry_run)
-        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else result.text())
+        echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else result.text())
         return
     if not category:
         edit = make_edit(workspace.settings, label=label, reject=reject, restore=restore)
@@ -78,13 +78,13 @@ def label(
             restore_images(workspace, ids, comment=comment) if restores else decide_images(workspace, ids, edit, comment=comment)
         )
         for decision in decisions:
-            typer.echo(f"{decision.image_id[:12]}  {describe_decision(decision)}")
+            echo(f"{decision.image_id[:12]}  {describe_decision(decision)}")
         return
     if label is None or reject is not None or restore or comment:
         raise FototecaError("--from works with --label only", f"give: --from {category} --label CATEGORY")
     changes = rename_category(workspace, category, label)
     for change in changes:
-        typer.echo(f"{change.image_id[:12]}  {change.old_label or '(none)'} -> {change.new_label or '(none)'}")
+        echo(f"{change.image_id[:12]}  {change.old_label or '(none)'} -> {change.new_label or '(none)'}")
     if not changes:
         notify(f"no current label was changed; images collected or labeled as {category} before now count as {label}")
 
@@ -105,9 +105,9 @@ def history(
     if people:
         decisions = [decision for decision in decisions if decision.actor_kind == "person"]
     if as_json:
-        typer.echo(json.dumps([decision.to_json() for decision in decisions], ensure_ascii=False, indent=2))
+        echo(json.dumps([decision.to_json() for decision in decisions], ensure_ascii=False, indent=2))
     else:
-        typer.echo(history_table(decisions))
+        echo(history_table(decisions))
 
 
 @app.command()
@@ -136,7 +136,7 @@ def freeze(
     from fototeca.curate.versions.freeze import freeze_table, freeze_version
 
     result = freeze_version(Workspace.find(), seed=seed, ratios=ratios, note=note, leave_out=leave_out or (), group_by=group_by)
-    typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else freeze_table(result))
+    echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else freeze_table(result))
 
 
 @app.command()
@@ -149,7 +149,7 @@ def versions(as_json: AsJson = False) -> None:
 
     summaries = describe_versions(Workspace.find())
     rows = [summary.to_json() for summary in summaries]
-    typer.echo(json.dumps(rows, ensure_ascii=False, indent=2) if as_json else versions_table(summaries))
+    echo(json.dumps(rows, ensure_ascii=False, indent=2) if as_json else versions_table(summaries))
 
 
 @app.command()
@@ -165,7 +165,7 @@ def diff(
     from fototeca.curate.versions.diff import diff_table, diff_versions
 
     result = diff_versions(Workspace.find(), old, new)
-    typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else diff_table(result))
+    echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else diff_table(result))
 
 
 @app.command()
@@ -178,10 +178,10 @@ def verify(version: Annotated[str, typer.Argument(help="A version, such as v001,
 
     result = verify_version(Workspace.find(), version)
     if as_json:
-        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
+        echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
     else:
         erased = [f"{result.erased} images were erased; their bytes cannot be checked"] if result.erased else []
-        typer.echo("\n".join([*result.problems, *erased, f"{result.version}: {'ok' if result.ok else 'NOT ok'}"]))
+        echo("\n".join([*result.problems, *erased, f"{result.version}: {'ok' if result.ok else 'NOT ok'}"]))
     if not result.ok:
         raise typer.Exit(EXIT_USAGE)
 
@@ -198,7 +198,7 @@ def rebuild(
     from fototeca.curate.versions.rebuild import rebuild_version
 
     same = rebuild_version(Workspace.find(), version, output)
-    typer.echo(f"{version}: {'identical' if same else 'NOT identical'}")
+    echo(f"{version}: {'identical' if same else 'NOT identical'}")
     if not same:
         raise typer.Exit(EXIT_USAGE)
 
@@ -213,9 +213,9 @@ def recover(as_json: AsJson = False) -> None:
 
     result = recover_catalog(Workspace.find())
     if as_json:
-        typer.echo(json.dumps(result.to_json()))
+        echo(json.dumps(result.to_json()))
     else:
-        typer.echo(f"{count_of(result.images, 'image')} and {count_of(result.decisions, 'decision')} recovered")
+        echo(f"{count_of(result.images, 'image')} and {count_of(result.decisions, 'decision')} recovered")
         if result.broken:
             notify(
                 count_of(
@@ -271,7 +271,7 @@ def export(
         keep_metadata=keep_metadata,
         spreadsheet_safe=spreadsheet_safe,
     )
-    typer.echo(f"written: {path}")
+    echo(f"written: {path}")
 
 
 @app.command("label-issues")
@@ -295,6 +295,6 @@ def label_issues(
         write_label_issues_csv(issues, csv)
         notify(f"written: {csv}")
     if as_json:
-        typer.echo(json.dumps([issue.to_json() for issue in issues], ensure_ascii=False, indent=2))
+        echo(json.dumps([issue.to_json() for issue in issues], ensure_ascii=False, indent=2))
     else:
-        typer.echo(label_issues_table(issues, limit))
+        echo(label_issues_table(issues, limit))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fototeca.core.console import notify
+from fototeca.core.console import echo, notify
 from fototeca.core.counting import count_of
 from fototeca.core.errors import EXIT_SHORT, EXIT_USAGE, FototecaError
 from fototeca.core.passed_over import PassedOver
@@ -57,7 +57,7 @@ def quality(
     limits = QualityThresholds(blurry, dark, light, low_information, odd_aspect, odd_size, border, thumbnail)
     issues = measure_quality(Workspace.find(), limits)
     rows = [issue.to_json() for issue in issues]
-    typer.echo(json.dumps(rows, indent=2) if as_json else quality_table(issues, limit))
+    echo(json.dumps(rows, indent=2) if as_json else quality_table(issues, limit))
 
 
 def review(
@@ -103,10 +103,10 @@ def apart(
 
     decisions = declare_apart(Workspace.find(), image_id, comment=comment)
     if as_json:
-        typer.echo(json.dumps([decision.to_json() for decision in decisions], ensure_ascii=False, indent=2))
+        echo(json.dumps([decision.to_json() for decision in decisions], ensure_ascii=False, indent=2))
         return
     for decision in decisions:
-        typer.echo(f"{decision.image_id[:12]}  {describe_decision(decision)}")
+        echo(f"{decision.image_id[:12]}  {describe_decision(decision)}")
     if not decisions:
         notify("nothing to declare: these images are apart already")
 
@@ -123,14 +123,14 @@ def agreement(
 
     results = measure_agreement(Workspace.find())
     rows = [result.to_json() for result in results]
-    typer.echo(json.dumps(rows, ensure_ascii=False, indent=2) if as_json else agreement_table(results, limit))
+    echo(json.dumps(rows, ensure_ascii=False, indent=2) if as_json else agreement_table(results, limit))
 
 
 def _print_result(result: ReviewResult, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
+        echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
     else:
-        typer.echo(count_of(result.decisions, "decision"))
+        echo(count_of(result.decisions, "decision"))
         for conflict in result.conflicts:
             in_catalog, in_app = (state.replace("\t", " ") for state in (conflict.catalog, conflict.app))
             notify(f"conflict: {conflict.image_id[:12]} is {in_catalog!r} in the catalog, {in_app!r} in the App")

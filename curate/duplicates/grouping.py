@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, TieRow
+from fototeca.core.kinds import Number
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.clustering import Group, KeepPriority, Match, name_groups, rank_copy, rank_image, split_component
 from fototeca.curate.duplicates.links import Tie, find_fixed_cameras, link_components
@@ -22,7 +23,7 @@ from fototeca.curate.duplicates.signatures import Signatures
 from fototeca.curate.duplicates.verdict import ALTERED, COPY, RESHOT, TURNED
 from fototeca.curate.labels.apart import read_apart_partners
 from fototeca.curate.manifest import list_versions, read_manifest
-from fototeca.curate.snapshot.catalog_state import THRESHOLD
+from fototeca.curate.snapshot.catalog_state import THRESHOLD, THRESHOLD_KIND
 from fototeca.curate.union_find import UnionFind
 
 DEFAULT_THRESHOLD = 10
@@ -48,9 +49,12 @@ class SearchOptions:
     @classmethod
     def load(cls, catalog: Catalog) -> SearchOptions:
         """Return the options of the last search, or the defaults."""
-        threshold, similarity = catalog.metadata.get(THRESHOLD), catalog.metadata.get(_SIMILARITY)
+        threshold = catalog.metadata.get_as(THRESHOLD, THRESHOLD_KIND)
+        similarity = catalog.metadata.get_as(_SIMILARITY, Number(0, 1))
         return cls(
-            int(threshold or DEFAULT_THRESHOLD), float(similarity or DEFAULT_SIMILARITY), bool(catalog.metadata.get(_KEEP_NEAR))
+            DEFAULT_THRESHOLD if threshold is None else threshold,
+            DEFAULT_SIMILARITY if similarity is None else similarity,
+            bool(catalog.metadata.get(_KEEP_NEAR)),
         )
 
 

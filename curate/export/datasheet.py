@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
+from fototeca.core.console import escape_markdown
 from fototeca.core.workspace import REPORT_TEMPLATE, Workspace
 from fototeca.curate.manifest import SPLITS, Manifest
 
@@ -26,11 +27,11 @@ HUB_LICENSES = frozenset(
 
 def datasheet(workspace: Workspace, manifest: Manifest) -> str:
     """Return the datasheet: counts, sources, licenses, known issues, and two sections of report.md."""
-    reviewed = sum(row.reviewed for row in manifest.rows)
+    reviewed, note = sum(row.reviewed for row in manifest.rows), escape_markdown(manifest.note)
     parts = [
-        f"# {manifest.dataset_name} {manifest.version}",
+        f"# {escape_markdown(manifest.dataset_name)} {manifest.version}",
         f"Frozen {manifest.created} by fototeca. Task: {manifest.task}-label image classification."
-        f" {len(manifest.rows)} images, {reviewed} of them with a label that a person confirmed. {manifest.note}".strip(),
+        f" {len(manifest.rows)} images, {reviewed} of them with a label that a person confirmed. {note}".strip(),
         "## Motivation\n\n" + (_own_words(workspace, "motivation") or "Not written yet (report.md, section motivation)."),
         "## Composition\n\n" + _counts_table(manifest),
         "Splits were made by group (near-duplicates stay together), stratified by label, and are kept in every later"
@@ -71,7 +72,8 @@ def known_issues(manifest: Manifest) -> list[str]:
         issues.append(f"{len(manifest.moved)} images changed their split since the parent version, because groups merged.")
     for row in manifest.uneven:
         wanted = f"{row['wanted']:.0%} wanted"
-        issues.append(f"{row['label']}: {row['share']:.1%} of its images are in {row['split']} ({wanted}): {row['reason']}.")
+        label = escape_markdown(row["label"])
+        issues.append(f"{label}: {row['share']:.1%} of its images are in {row['split']} ({wanted}): {row['reason']}.")
     return issues or ["None known."]
 
 
@@ -104,4 +106,4 @@ def _top(values: Iterable[str]) -> list[tuple[str, int]]:
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Format a Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows])
+    return "\n".join(lines + ["| " + " | ".join(escape_markdown(str(cell)) for cell in row) + " |" for row in rows])

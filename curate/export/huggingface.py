@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import PurePosixPath
 
+from fototeca.core.console import escape_text
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 from fototeca.curate.export.datasheet import datasheet, hub_license
@@ -88,4 +89,5 @@ def _size(images: int) -> str:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """Return a text as YAML, whose double-quoted texts have the escapes of JSON."""
+    return escape_text(json.dumps(text, ensure_ascii=False))

@@ -26,7 +26,6 @@ from fototeca.curate.snapshot.split_groups import find_split_groups
 from fototeca.vision.backbones import Backbone
 from fototeca.vision.feature_math import nearest_by_cosine
 from fototeca.vision.features import extract_features
-from fototeca.vision.pixels import PixelCache
 
 Kind = Literal["label-error", "outlier", "boundary"]
 
@@ -106,7 +105,7 @@ def select_readable(workspace: Workspace, images: Sequence[ImageRow], backbone: 
     """Return the images that can be decoded and cache their pixels for the backbone; report the others."""
     steps, broken = backbone.preprocessing, dict[str, str]()
     items = [(image.image_id, workspace.root / image.path) for image in images]
-    PixelCache(workspace.cache / "pixels", steps.resize, steps.interpolation).ensure(items, broken=broken)
+    steps.pixel_cache(workspace.cache / "pixels").ensure(items, broken=broken)
     for problem in broken.values():
         notify(f"skipped: {problem}")
     return [image for image in images if image.image_id not in broken]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 
 from fototeca.collect.catalog import Catalog
 from fototeca.core.errors import FototecaError
+from fototeca.core.kinds import Number, Record
 
 _THRESHOLDS_KEY = "quality-thresholds"
 
@@ -40,6 +41,9 @@ class QualityThresholds:
                 raise FototecaError(f"the threshold {field.name} is invalid: {value}", "see fototeca curate quality --help")
 
 
+_FORM = Record({}, {field.name: Number() for field in fields(QualityThresholds)})
+
+
 def store_thresholds(catalog: Catalog, thresholds: QualityThresholds) -> None:
     """Store the thresholds of a check."""
     catalog.metadata.set(_THRESHOLDS_KEY, json.dumps(asdict(thresholds)))
@@ -47,5 +51,7 @@ def store_thresholds(catalog: Catalog, thresholds: QualityThresholds) -> None:
 
 def read_thresholds(catalog: Catalog) -> QualityThresholds:
     """Return the thresholds of the last check, or the defaults."""
-    stored = catalog.metadata.get(_THRESHOLDS_KEY)
-    return QualityThresholds(**json.loads(stored)) if stored else QualityThresholds()
+    stored = catalog.metadata.get_json(_THRESHOLDS_KEY, _FORM)
+    return (
+        QualityThresholds(**{name: stored[name] for name in _FORM.optional if name in stored}) if stored else QualityThresholds()
+    )

@@ -104,7 +104,7 @@ def _confirmed(catalog: Catalog, image_id: str, current: ReviewState) -> bool:
 def _is_answered(catalog: Catalog, image_id: str, edit_text: str) -> bool:
     """Return True if this edit was reported as a conflict and the person here has decided on the image since."""
     number, _, reported = (catalog.metadata.get(_REPORTED + image_id) or "").partition("\n")
-    if reported != edit_text:
+    if reported != edit_text or not number.isdecimal():
         return False
     person = current_person()
     return any(

@@ -6,22 +6,28 @@ routes that its App needs for images, and `/media` gives images of the workspace
 
 from __future__ import annotations
 
-import mimetypes
+import json
+import logging
 import os
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
+from fototeca.collect.store import EXTENSIONS
 from fototeca.core.web import LocalServer, serve_locally
 from fototeca.core.web_guard import Application
 from fototeca.core.workspace import Workspace
 from fototeca.curate.review.connection import FiftyOne
+from fototeca.curate.review.fiftyone_samples import dataset_name
 from fototeca.curate.review.thumbnails import thumbnail_folder
 
 ROUTES = frozenset(
@@ -63,7 +69,13 @@ POLICY = (
 )
 """Content-Security-Policy of the App. It reaches no other host; its drawing library compiles code, hence `unsafe-eval`."""
 
-_STORED_NAME = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{62}\.[a-z0-9]+")
+START = "/start"
+"""Page that opens the dataset in a browser for which the vendor's advertisement counts as seen."""
+
+_SEEN = "fiftyone-enterprise-tooltip-seen"
+_STORED_NAME = re.compile(rf"([0-9a-f]{{2}})/\1[0-9a-f]{{62}}\.({'|'.join(sorted({*EXTENSIONS.values()}))})")
+_MEDIA_TYPES = {".jpg": "image/jpeg", ".tif": "image/tiff"}
+"""Media types whose name is not that of the file extension."""
 
 
 @contextmanager
@@ -80,7 +92,9 @@ def make_app(fo: FiftyOne, workspace: Workspace) -> Application:
     fo.config.singleton_cache = False  # as in its own server: other processes change datasets too
     app = import_module("fiftyone.server.app").app
     app.debug = False  # errors would show source code
-    app.router.routes[:] = [_media_route(workspace), *(route for route in app.router.routes if _is_served(route))]
+    logging.getLogger("fiftyone.operators.store.notification_service").setLevel(logging.ERROR)  # it polls, and says so
+    served = [route for route in app.router.routes if _is_served(route)]
+    app.router.routes[:] = [_start_route(workspace), _media_route(workspace), *served]
     managed = import_module("fiftyone.operators.permissions").ManagedOperators
     managed.has_operator = lambda self, uri: str(uri).rpartition("/")[2] not in DENIED_OPERATORS
     application: Application = app
@@ -94,15 +108,23 @@ def _is_served(route: object) -> bool:
     return path in ROUTES or any(path == prefix or path.startswith(f"{prefix}/") for prefix in PREFIXES)
 
 
+def _start_route(workspace: Workspace) -> Route:
+    target = json.dumps(f"/datasets/{quote(dataset_name(workspace))}")
+    script = f'localStorage.setItem("{_SEEN}", "true"); location.replace({target})'
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    page = f'<!doctype html><meta charset="utf-8"><title>fototeca</title><script>{script}</script>'
+    response = HTMLResponse(page, headers={"Content-Security-Policy": f"default-src 'none'; script-src 'sha256-{digest}'"})
+    return Route(START, lambda request: response)
+
+
 def _media_route(workspace: Workspace) -> Route:
     folders = (workspace.images, thumbnail_folder(workspace))
 
     def media(request: Request) -> Response:
         path = find_image_file(folders, request.query_params.get("filepath", ""))
-        kind = mimetypes.guess_type(path.name)[0] if path else None
-        if path is None or kind is None or not kind.startswith("image/") or kind == "image/svg+xml":
+        if path is None:
             return Response("Not found", 404)
-        return FileResponse(path, media_type=kind)
+        return FileResponse(path, media_type=_MEDIA_TYPES.get(path.suffix, f"image/{path.suffix[1:]}"))
 
     return Route("/media", media)
 
@@ -110,7 +132,7 @@ def _media_route(workspace: Workspace) -> Route:
 def find_image_file(folders: tuple[Path, ...], text: str) -> Path | None:
     """Return the file at the path `text` if it is, with all links followed, an image file of one of the folders, else None.
 
-    Files there are named by their SHA-256: a link to another folder gives nothing else of it.
+    Files there are named by their SHA-256 and format: a link to another folder gives nothing else of it.
     """
     try:
         path = Path(text).resolve(strict=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 from itertools import count
-from urllib.parse import quote
 
 from tqdm import tqdm
 
@@ -27,7 +26,7 @@ from fototeca.curate.labels.words import DELETED, SampleEdit, SampleMarks
 from fototeca.curate.quality.checks import list_findings_by_image
 from fototeca.curate.review.apart import regroup_apart
 from fototeca.curate.review.app_edits import apply_apart, apply_edit
-from fototeca.curate.review.app_server import serve_app
+from fototeca.curate.review.app_server import START, serve_app
 from fototeca.curate.review.connection import FiftyOne, connect_fiftyone
 from fototeca.curate.review.fiftyone_samples import (
     PUSHED,
@@ -154,11 +153,10 @@ def run_review(workspace: Workspace, *, port: int, browser: bool) -> ReviewResul
         )
     with connect_fiftyone() as fo:
         notify("starting the App")
-        page = f"/datasets/{quote(pushed.dataset)}"
-        with serve_app(fo, workspace, port) as server, announce_review(workspace, server, fo.config.database_uri, page):
-            server.announce(f"{count_of(pushed.samples, 'image')}; press Ctrl-C here to finish and apply the edits", page)
+        with serve_app(fo, workspace, port) as server, announce_review(workspace, server, fo.config.database_uri, START):
+            server.announce(f"{count_of(pushed.samples, 'image')}; press Ctrl-C here to finish and apply the edits", START)
             if browser:
-                server.open_browser(workspace.data, page)
+                server.open_browser(workspace.data, START)
             server.wait()
         notify("closing the App")
     return apply_review(workspace)
@@ -168,7 +166,7 @@ def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create
     """Return the workspace's dataset. FototecaError if it belongs to another workspace, or is missing and `create` is False."""
     name, owner = dataset_name(workspace), {"catalog": _catalog_id(catalog), "workspace": str(workspace.root)}
     if create and fo.dataset_exists(name):
-        _free_name(fo, name, owner["catalog"])
+        _free_name(fo, name, owner)
     if not fo.dataset_exists(name):
         if not create:
             raise FototecaError("there are no edits to apply: no dataset was pushed", "run: fototeca curate review")
@@ -195,14 +193,18 @@ def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create
     return dataset
 
 
-def _free_name(fo: FiftyOne, name: str, catalog_id: str) -> None:
-    """Rename a dataset whose workspace no longer exists, with its contents, so that the name becomes free."""
+def _free_name(fo: FiftyOne, name: str, owner: dict[str, str]) -> None:
+    """Rename a dataset whose workspace no longer exists, or had another catalog, with its contents; the name becomes free."""
     dataset = fo.load_dataset(name)
     recorded = dataset.info.get("fototeca")
-    if not recorded or recorded["catalog"] == catalog_id or Workspace(recorded["workspace"]).config.is_file():
+    if not recorded or recorded["catalog"] == owner["catalog"]:
+        return
+    same_folder = recorded["workspace"] == owner["workspace"]
+    if not same_folder and Workspace(recorded["workspace"]).config.is_file():
         return
     dataset.name = next(free for number in count(1) if not fo.dataset_exists(free := f"{name}-left-{number}"))
-    notify(f"{name} belonged to {recorded['workspace']}, which no longer exists; it is now {dataset.name}")
+    former = "an earlier catalog of this workspace" if same_folder else f"{recorded['workspace']}, which no longer exists"
+    notify(f"{name} belonged to {former}; it is now {dataset.name}")
 
 
 def _catalog_id(catalog: Catalog) -> str:

@@ -73,6 +73,7 @@ def create_fields(fo: FiftyOne, dataset: Dataset, workspace: Workspace) -> None:
     dataset.create_index("image_id", unique=True)
     dataset.app_config.media_fields = ["filepath", "thumbnail_path"]
     dataset.app_config.grid_media_field = "thumbnail_path"
+    dataset.app_config.active_fields = fo.ActiveFields(paths=[LABEL, "suggested"])  # shown on the tiles of the grid
     dataset.save()
 
 

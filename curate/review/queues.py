@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fototeca.collect.catalog import Catalog, Decision, ImageRow, LabelIssueRow, rename_in_label
+from fototeca.core.kinds import Integer
 from fototeca.core.results import Result
 from fototeca.curate.duplicates.listing import undecided_ties
 from fototeca.curate.labels.categories import split_label
@@ -250,6 +251,6 @@ def _store_answered(catalog: Catalog, image_id: str, issue: Sequence[str]) -> No
 
 def _newly_answered(catalog: Catalog, decisions: Iterable[Decision]) -> list[LabelIssueRow]:
     """Return the label issues whose image a person reviewed after they were found."""
-    since = int(catalog.metadata.get(LABEL_ISSUES_AFTER) or 0)
+    since = catalog.metadata.get_as(LABEL_ISSUES_AFTER, Integer()) or 0
     reviewed = {decision.image_id for decision in active_reviews(decisions) if decision.decision_id > since}
     return [issue for issue in catalog.label_issues.all() if issue.image_id in reviewed]

@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from fototeca.core.console import escape_values
 from fototeca.core.errors import FototecaError
 from fototeca.core.web import serve_locally
 from fototeca.core.workspace import Workspace
@@ -78,14 +79,14 @@ class ReviewPage:
         return HTMLResponse(text, headers={"Content-Security-Policy": policy})
 
     def _overview(self, request: Request) -> Response:
-        return JSONResponse(self.session.overview().to_json())
+        return JSONResponse(escape_values(self.session.overview().to_json()))
 
     def _queue(self, request: Request) -> Response:
         entries = self.session.queue(request.query_params.get("name", ""))
-        return JSONResponse({"queue": [entry.to_json() for entry in entries], **self.session.progress().to_json()})
+        return JSONResponse(escape_values({"queue": [entry.to_json() for entry in entries], **self.session.progress().to_json()}))
 
     def _details(self, request: Request) -> Response:
-        return JSONResponse(self.session.image_details(request.path_params["image_id"]).to_json())
+        return JSONResponse(escape_values(self.session.image_details(request.path_params["image_id"]).to_json()))
 
     def _image(self, request: Request) -> Response:
         return self._send_image(request.path_params["image_id"], small=False)

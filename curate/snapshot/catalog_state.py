@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fototeca.collect.catalog import Catalog, FrozenGroup, ImageRow, ReviewState
+from fototeca.core.console import plain_line
+from fototeca.core.kinds import Integer
 from fototeca.core.public_url import public_url
 from fototeca.curate.labels.review_state import active_reviews
 
@@ -49,11 +51,13 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 THRESHOLD = "dedup-threshold"
 """Key of the threshold in the catalog's metadata."""
 
+THRESHOLD_KIND = Integer(0, 64)
+"""Bits of a perceptual hash."""
+
 
 def read_snapshot(catalog: Catalog) -> CatalogSnapshot:
     """Read the current state. Call it inside a transaction for a consistent snapshot."""
-    threshold = catalog.metadata.get(THRESHOLD)
-    used = None if threshold is None else int(threshold)
+    used = catalog.metadata.get_as(THRESHOLD, THRESHOLD_KIND)
     newest = catalog.candidates.latest_time()
     return CatalogSnapshot(
         tuple(catalog.images.all()), *_read_sources(catalog, "9999"), catalog.decisions.last_id(), used, newest
@@ -104,7 +108,7 @@ def _read_sources(
     groups: dict[str, set[str]] = defaultdict(set)
     splits: dict[str, set[str]] = defaultdict(set)
     for row in catalog.provenance.of_images_until(until):
-        source = ImageSource(row.source, _public(row.url), _public(row.page_url), _line(row.author), row.license)
+        source = ImageSource(_line(row.source), _public(row.url), _public(row.page_url), _line(row.author), _line(row.license))
         rank = (
             row.license == "unknown",
             not source.author,
@@ -136,7 +140,5 @@ def _public(url: str) -> str:
 
 
 def _line(text: str) -> str:
-    """Return the text on one line, without control characters."""
-    if not text.isprintable() or "  " in text:
-        text = re.sub(r"[\s\x00-\x1f\x7f]+", " ", text)
-    return text.strip()
+    """Return the text on one line, without control, bidi and invisible characters."""
+    return text.strip() if text.isprintable() and "  " not in text else plain_line(text)

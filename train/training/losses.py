@@ -15,12 +15,26 @@ def compute_loss(
 ) -> torch.Tensor:
     """Return the mean cross-entropy of logits (N, C) against classes (N,) or fractions (N, C); multi-label, the binary one.
 
-    `weights` (C,) are torch's `weight` (single-label) and `pos_weight` (multi-label).
+    `weights` (C,) multiply the loss of images of a class (single-label, divided by the sum of the images' weights) or of
+    positives (multi-label). They weigh by the true class only: torch's `weight` and `pos_weight` also multiply the mass that
+    `smoothing` gives to other classes, so that with rare classes the best prediction is a wrong one.
     """
+    if weights is None or not smoothing:
+        if multi:
+            return F.binary_cross_entropy_with_logits(logits, labels * (1 - smoothing) + smoothing / 2, pos_weight=weights)
+        return F.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
     if multi:
-        labels = labels * (1 - smoothing) + smoothing / 2
-        return F.binary_cross_entropy_with_logits(logits, labels, pos_weight=weights)
-    return F.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
+        positive, negative = (
+            F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target), reduction="none")
+            for target in (1 - smoothing / 2, smoothing / 2)
+        )
+        return (labels * weights * positive + (1 - labels) * negative).mean()
+    log_probabilities = logits.log_softmax(dim=1)
+    by_class = -(1 - smoothing) * log_probabilities - smoothing * log_probabilities.mean(dim=1, keepdim=True)  # if c is true
+    if labels.dim() == 2:  # mixed images: each part counts with the weight of its class, as in torch's cross-entropy
+        return (labels * weights * by_class).sum() / len(labels)
+    image_weights = weights[labels]
+    return (image_weights * by_class.gather(1, labels[:, None])[:, 0]).sum() / image_weights.sum()
 
 
 def num_correct(logits: torch.Tensor, labels: torch.Tensor) -> int:

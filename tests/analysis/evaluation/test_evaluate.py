@@ -212,6 +212,8 @@ def test_tta_averages_four_views() -> None:
     class Brightness:
         """Predicts the brightness of the left half."""
 
+        mirror = True
+
         def probabilities(self, images: list[Image.Image]) -> FloatArray:
             """(N, 2)."""
             left = [np.asarray(image.convert("L"))[:, : image.width // 2].mean() / 255 for image in images]

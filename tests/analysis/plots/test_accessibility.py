@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fototeca.analysis.i18n import PAGES, Texts
-from fototeca.analysis.plots.charts import confusion_chart
+from fototeca.analysis.plots.confusion import confusion_chart
 from fototeca.analysis.plots.svg import PALETTE, blend_color
 from fototeca.analysis.report.html import Tile, table, tiles
 

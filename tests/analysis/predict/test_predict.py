@@ -337,6 +337,10 @@ def test_images_in_memory_are_predicted_like_their_files(copied: Studied, first_
     with Image.open(path) as image:
         from_memory, from_file, broken = predict_images(workspace, runs[0], [image, path, path.parent / "none.jpg"])
     assert (from_memory.path, broken.reason) == ("image 1", "unreadable")
-    assert from_file == expected
-    assert replace(from_memory, path=expected.path) == expected
+    for one in (from_memory, from_file):  # a batch of two differs from one of one image in the last digits
+        assert one.ood_score == pytest.approx(expected.ood_score, rel=1e-4)
+        assert one.probabilities == pytest.approx(expected.probabilities, rel=1e-4)
+        same = {"path": expected.path, "ood_score": expected.ood_score}
+        same |= {"probability": expected.probability, "probabilities": expected.probabilities}
+        assert replace(one, **same) == expected
     assert [access.n for access in read_accesses(workspace, "v001")] == [1, 2]

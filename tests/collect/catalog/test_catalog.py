@@ -11,7 +11,7 @@ import pytest
 from fototeca.collect.catalog import Actor, Catalog, Edit, FetchAttempt, GroupRow, ImageRow, Provenance
 from fototeca.core.errors import FototecaError
 
-IMAGE_ELEMENT = ImageRow("a" * 64, "data/images/aa/a.jpg", "JPEG", 640, 480, "RGB", 1234, "0" * 16)
+IMAGE_ELEMENT = ImageRow("a" * 64, f"data/images/aa/{'a' * 64}.jpg", "JPEG", 640, 480, "RGB", 1234, "0" * 16)
 
 
 ANA, SOURCE = Actor.person("ana"), Actor.source("test")

@@ -35,7 +35,7 @@ def test_any_url_has_a_printable_name(url: str) -> None:
 
 def test_first_place_names_an_image(workspace: Workspace) -> None:
     """A later place of the same image does not rename it; places without a name get that of their URL."""
-    image = ImageRow("0" * 64, "data/images/00/0.jpg", "JPEG", 9, 9, "RGB", 9, "0" * 16)
+    image = ImageRow("0" * 64, f"data/images/00/{'0' * 64}.jpg", "JPEG", 9, 9, "RGB", 9, "0" * 16)
     places = [Provenance("file:///x/1.jpg", "folder", file_name="cat/1.jpg"), Provenance("https://a.org/2.jpg", "urls")]
     with Catalog.open(workspace) as catalog:
         for place in places:

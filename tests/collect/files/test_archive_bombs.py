@@ -14,6 +14,10 @@ import pytest
 
 from fototeca.collect.files.archives import DamagedArchiveError, open_folder, unpack
 from fototeca.collect.files.members import is_tar
+from fototeca.collect.formats.detections import DetectionOptions
+from fototeca.collect.http.options import FetchOptions
+from fototeca.collect.ingest.detections import collect_detections
+from fototeca.core.errors import FototecaError
 from fototeca.core.passed_over import PassedOver
 from fototeca.core.workspace import create_workspace
 from tests.servers import jpeg
@@ -151,3 +155,14 @@ def test_a_file_without_ending_is_recognised_by_its_first_block(tmp_path: Path) 
         open_folder(workspace, tmp_path / "bomb", PassedOver()),
     ):
         pass
+
+
+def test_errors_name_the_archive_instead_of_the_folder_that_is_deleted(tmp_path: Path) -> None:
+    """An error about the contents of an archive names the archive; its temporary folder is gone when the error is read."""
+    workspace = create_workspace(tmp_path / "w", ["a", "b"], contact="")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("a.jpg", jpeg(1))
+    options = DetectionOptions("coco")
+    with pytest.raises(FototecaError, match=r"set\.zip has no COCO annotations") as caught:
+        collect_detections(workspace, tmp_path / "set.zip", options, FetchOptions())
+    assert "cache" not in str(caught.value)

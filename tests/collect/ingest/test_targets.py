@@ -24,7 +24,7 @@ from tests.servers import jpeg
 
 def add(catalog: Catalog, number: int, phash: int) -> str:
     """Add an accepted image of the category fox with this pHash; return its id."""
-    image = ImageRow(f"{number:064x}", f"data/images/{number}.jpg", "JPEG", 99, 99, "RGB", 1, f"{phash:016x}")
+    image = ImageRow(f"{number:064x}", f"data/images/00/{number:064x}.jpg", "JPEG", 99, 99, "RGB", 1, f"{phash:016x}")
     candidate = catalog.candidates.add(Provenance(f"http://e.org/{number}", "urls", "fox"), f"http://e.org/{number}")
     catalog.candidates.record(candidate.candidate_id, "accepted", image=image)
     catalog.decisions.add(image.image_id, Edit.relabel("fox"), by=Actor.source("urls"), reason="found as fox")

@@ -61,6 +61,7 @@ def test_pushed_samples(pushed: Pushed) -> None:
     assert Path(pushed_sample.thumbnail_path).is_file()
     assert dataset.persistent
     assert dataset.name == "fototeca-w"
+    assert dataset.app_config.active_fields.paths == ["ground_truth", "suggested"], "shown on the tiles"
     assert dataset.label_schemas["ground_truth"]["classes"] == ["cat", "dog"]
     views = dataset.list_saved_views()
     assert {"1 label conflicts", "4 suggested", "7 near-duplicates", "9 not reviewed", "category 01 cat"} <= set(views)
@@ -259,6 +260,18 @@ def test_dataset_of_a_deleted_workspace_is_renamed(
     left = fo.load_dataset("fototeca-w-left-1")
     assert sorted(left.values("image_id")) == sorted(ids)
     assert left.persistent
+    fo.delete_dataset("fototeca-w-left-1")
+
+
+def test_dataset_of_an_earlier_catalog_is_renamed(pushed: Pushed, fo: FiftyOne, capsys: pytest.CaptureFixture[str]) -> None:
+    """A workspace that was made anew in the same folder gets the name; the old dataset stays under another one."""
+    from fototeca.curate.review.fiftyone_app import push_review
+
+    workspace, ids, _ = pushed
+    shutil.rmtree(workspace.root)
+    push_review(create_workspace(workspace.root, ["cat", "dog"], target=1))
+    assert "an earlier catalog of this workspace; it is now fototeca-w-left-1" in capsys.readouterr().err
+    assert sorted(fo.load_dataset("fototeca-w-left-1").values("image_id")) == sorted(ids)
     fo.delete_dataset("fototeca-w-left-1")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +19,73 @@ from fototeca.train.training.losses import choose_thresholds, compute_loss, num_
 
 
 def test_class_weights_equal_scikit_learn_and_loss_equals_torch() -> None:
-    """Balanced weights in nn.CrossEntropyLoss, with and without smoothing."""
+    """Balanced weights in nn.CrossEntropyLoss."""
     labels = torch.tensor([0] * 7 + [1] * 2 + [2])
     logits = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
     weights = class_weights(labels, 3, "weights")
     assert weights is not None
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels.numpy())
     assert weights.numpy() == pytest.approx(expected)
-    for smoothing in (0.0, 0.1):
-        own = nn.CrossEntropyLoss(weight=torch.tensor(expected, dtype=torch.float32), label_smoothing=smoothing)
-        assert compute_loss(logits, labels, multi=False, weights=weights, smoothing=smoothing).item() == pytest.approx(
-            own(logits, labels).item()
-        )
+    own = nn.CrossEntropyLoss(weight=torch.tensor(expected, dtype=torch.float32))
+    assert compute_loss(logits, labels, multi=False, weights=weights).item() == pytest.approx(own(logits, labels).item())
+
+
+def reference_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, smoothing: float) -> float:
+    """Smoothed cross-entropy of each image by hand, times the weight of its class; multi-label, of each decision."""
+    total, divisor = 0.0, 0.0
+    for scores, label in zip(logits.double(), labels, strict=True):
+        if labels.dim() == 1:
+            target = [(1 - smoothing) * (c == int(label)) + smoothing / len(scores) for c in range(len(scores))]
+            loss = -sum(t * float(p) for t, p in zip(target, scores.log_softmax(dim=0), strict=True))
+            total += float(weights[label]) * loss
+            divisor += float(weights[label])
+            continue
+        for score, is_true, weight in zip(scores, label, weights, strict=True):
+            target_one = 1 - smoothing / 2 if is_true else smoothing / 2
+            p = float(score.sigmoid())
+            loss = -target_one * math.log(p) - (1 - target_one) * math.log(1 - p)
+            total += (float(weight) if is_true else 1.0) * loss
+            divisor += 1
+    return total / divisor
+
+
+@pytest.mark.parametrize("multi", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
+def test_weights_with_smoothing_equal_the_reference(multi: bool, smoothing: float) -> None:
+    """Single- and multi-label, with classes of 1 to 19 images in 20."""
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(30, 3, generator=generator)
+    rare = (torch.rand(30, 3, generator=generator) < torch.tensor([0.9, 0.5, 0.1])).float()
+    labels = rare if multi else (torch.arange(30) % 20).clamp(min=17) - 17
+    weights = class_weights(labels, 3, "weights")
+    assert weights is not None
+    own = compute_loss(logits, labels, multi=multi, weights=weights, smoothing=smoothing).item()
+    assert own == pytest.approx(reference_loss(logits, labels, weights, smoothing), rel=1e-5)
+    if not multi:  # fractions that are all of one class are that class, but for the divisor
+        fractions = nn.functional.one_hot(labels, 3).float()
+        mixed = compute_loss(logits, fractions, multi=False, weights=weights, smoothing=smoothing).item()
+        assert mixed * len(labels) == pytest.approx(own * float(weights[labels].sum()), rel=1e-5)
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_the_rare_class_is_still_predicted_with_smoothing(multi: bool) -> None:
+    """At 32:1 the lowest loss of images of the frequent class is on its side of the border."""
+    labels = torch.tensor([0] * 97 + [1] * 3)
+    targets = labels[:, None].float() if multi else labels
+    weights = class_weights(targets, 1 if multi else 2, "weights")
+    logits = torch.zeros(100, 1 if multi else 2, requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], lr=1.0, max_iter=60)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = compute_loss(logits, targets, multi=multi, weights=weights, smoothing=0.1)
+        torch.autograd.backward(loss)
+        return loss
+
+    for _ in range(5):
+        optimizer.step(closure)
+    predicted = (logits[:, 0] > 0).long() if multi else logits.argmax(dim=1)
+    assert torch.equal(predicted, labels)
 
 
 def test_multi_label_loss_equals_torch() -> None:
