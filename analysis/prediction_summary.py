@@ -1,4 +1,4 @@
-"""What `predict` prints: a line for each of a few images, or counts of many."""
+"""Text printed by `predict`: a line per image for a few images, or counts for many."""
 
 from __future__ import annotations
 

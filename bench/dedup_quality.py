@@ -4,7 +4,7 @@
 
 Some photographs are edited, once per kind of edit; each edited copy is searched among all photographs. A pair is correct
 only if the copy was made from that photograph, so real near-duplicates among the photographs count as wrong. `set aside` counts
-ties that set an image aside (copy, turned), `same group` all ties. Then sets of images that look alike and are no copies are
+ties that set an image aside (copy, turned), `same group` all ties. Then sets of images that look alike without being copies are
 deduplicated, each in a workspace of its own, with their labels and with one label for all: none may be set aside.
 """
 

@@ -1,4 +1,4 @@
-"""Draw images that look alike and are no copies: fixed cameras with defects, pages, screenshots of one program, glyphs."""
+"""Draw images that look alike without being copies: fixed cameras with defects, pages, screenshots of one program, glyphs."""
 
 from __future__ import annotations
 

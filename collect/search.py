@@ -181,7 +181,7 @@ class _SearchRun:
     def __init__(self, context: SourceContext, options: SearchOptions, targets: Targets, summary: SummaryBuilder) -> None:
         self.context, self.options, self.targets, self.summary = context, options, targets, summary
         self.full_categories: set[str] = set()
-        """Categories that need no more candidates, whatever their target."""
+        """Categories to skip even if they are below their target."""
         self._stopped_sources: set[str] = set()
         self._error: FototecaError | None = None
         self._has_answer = False

@@ -219,7 +219,7 @@ def _read_row(record: TableRow, columns: Columns, classes: Classes) -> LabelRow:
 def assign_labels(rows: Sequence[LabelRow], find: Callable[[str], FileMatch], classes: Classes) -> LabelAssignment:
     """Return the outcome of every row and the label of each file.
 
-    Rows of one file unite in multi-label tasks; in single-label tasks they must agree. Classes that are no category are left
+    Rows of one file unite in multi-label tasks; in single-label tasks they must agree. Classes that match no category are left
     out; a row with no other class has the outcome `other-class`.
 
     Args:

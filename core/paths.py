@@ -10,7 +10,7 @@ from fototeca.core.kinds import shorten
 
 
 def inside(folder: Path, name: str | PurePath) -> Path:
-    """Return the path of a file to be written to `folder`, whatever its name holds.
+    """Return the path of a file to be written to `folder`, for any characters in its name.
 
     Args:
         folder: the folder; it may be a link.

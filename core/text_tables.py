@@ -99,7 +99,7 @@ def is_parquet(file: Path) -> bool:
 def read_limited(file: Path) -> bytes:
     """Return the bytes of a file. FototecaError if it cannot be read or has more than MAX_TABLE_BYTES."""
     if not file.is_file():  # reading a pipe or a device might never end
-        raise FototecaError(f"{file} does not exist or is no file", "give a table, such as a CSV file")
+        raise FototecaError(f"{file} does not exist or is not a file", "give a table, such as a CSV file")
     try:
         if file.stat().st_size > MAX_TABLE_BYTES:
             raise FototecaError(f"{file} has more than {MAX_TABLE_BYTES >> 20} MiB", "split it")

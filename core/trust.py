@@ -2,7 +2,7 @@
 
 A workspace may come from another person, for example by `git clone`. Its site files name servers, its `[cluster]`, `[store]` and
 `[remotes]` tables name machines, the source of a run's model is code, and a link may lead anywhere. All of them do nothing until
-this user has run `fototeca trust`, which shows them and records their digests in the user's state folder. Whatever reads one of
+this user has run `fototeca trust`, which shows them and records their digests in the user's state folder. Code that reads one of
 them calls `read_trusted` or `require_trusted`; a changed digest asks again.
 """
 

@@ -86,7 +86,7 @@ def load_run(run: Path | str, workspace: Workspace | None = None) -> Run:
 
     Args:
         run: its folder, or its id in `workspace`.
-        workspace: by default the one that holds the folder, or that of the current directory.
+        workspace: by default the workspace that contains the folder, or the current directory's.
     """
     folder = Path(run)
     if workspace is None:

@@ -1,4 +1,4 @@
-"""What training a head and training a network share: the built network, its data, checks and the files of a finished run."""
+"""Common base of head and network training: the built network, its data, checks and the files of a finished run."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class TrainConfig:
     image_size: int | None = None
     """Input side in pixels; None is the weights' own in features and finetune; in scratch 64 for cnn and cnn-cbam, else 96."""
     fit: Fit | None = None
-    """How images that are not square fit the input: crop loses the ends of the longer side, letterbox adds bars, squash distorts.
+    """Fit of non-square images to the input: crop loses the ends of the longer side, letterbox adds bars, squash distorts.
     None is that of the run that provides the weights, else crop."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
     """SGD has Nesterov momentum 0.9."""

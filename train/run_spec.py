@@ -36,7 +36,7 @@ class RunSpec:
     inherits_classifier: bool
     """True if fine-tuning continues with the classifier of the run that provides the weights."""
     per_process_effects: tuple[str, ...]
-    """What several processes draw or measure each on its own; it makes them another run than one process."""
+    """Settings that each process draws or measures on its own, so that such a run differs from a run of one process."""
     identity: Mapping[str, Any]
     """Settings, data and weights that distinguish runs; part of `config.json`."""
     run: Run

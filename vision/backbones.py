@@ -63,7 +63,7 @@ def check_model(name: str) -> str:
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """What a network starts from, known before the network is built: a weight file, or random values, and their preprocessing."""
+    """Initial state of a network, known before it is built: a weight file, or random values, and their preprocessing."""
 
     model: str
     file: WeightFile | None

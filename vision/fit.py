@@ -1,4 +1,4 @@
-"""How images that are not square fit the square input of a network."""
+"""Fit images that are not square to the square input of a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_LOST_AREA = 1 / 3
 """Share of an image's area beyond which a crop loses much of it."""
 
 MAX_SHARE = 0.1
-"""Share of images that may lose so much before a user is told."""
+"""Share of images that may lose so much area without a warning."""
 
 
 def cropped_share(width: int, height: int) -> float:

@@ -1,4 +1,4 @@
-"""Recognize the format of a file by its bytes, whatever its name says."""
+"""Recognize the format of a file by its bytes, not by its name."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def is_junk(name: str) -> bool:
 
 
 def reason_by_name(name: str) -> str | None:
-    """Return why a file of this name is no image, "" if it is one, or None if its bytes must decide."""
+    """Return the reason why a file of this name is not an image, "" if it is one, or None if its bytes must decide."""
     if is_junk(name):
         return "junk"
     ending = PurePosixPath(name).suffix.lower()
@@ -62,7 +62,7 @@ def reason_by_name(name: str) -> str | None:
 
 
 def reason_by_head(head: bytes) -> str:
-    """Return why a file with these first bytes is no image, or "" if it is one."""
+    """Return the reason why a file with these first bytes is not an image, or "" if it is one."""
     try:
         sniff(head)
     except DecodeError as error:
@@ -80,7 +80,7 @@ def find_images(
     """Return the images below a folder as sorted names relative to it, with forward slashes; for a file, its name.
 
     Links to folders are followed once each, wherever they lead; a folder that is reached a second time is counted, which cuts
-    cycles. A file with the ending of an image is returned whatever its bytes: reading it gives the reason.
+    cycles. A file with the ending of an image is returned without reading its bytes: decoding it gives the reason.
 
     Args:
         path: folder or file.

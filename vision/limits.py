@@ -17,7 +17,7 @@ MAX_COST_BYTES = 400_000_000
 
 @dataclass(frozen=True)
 class Cost:
-    """What decoding one image is estimated to take: CPU seconds, bytes of memory, and what makes it large."""
+    """Estimated cost of decoding one image: CPU seconds, bytes of memory, and what makes it large."""
 
     seconds: float
     size: int = 0

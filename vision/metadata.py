@@ -43,7 +43,7 @@ def strip_metadata(data: bytes) -> bytes | None:
         whose structure is broken. Decode these and write the pixels.
 
     Raises:
-        DecodeError: the bytes are no image.
+        DecodeError: the bytes are not an image.
     """
     name = sniff(data)
     if name not in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM"):

@@ -46,7 +46,7 @@ OTHER_PROGRAMS = {
 
 @dataclass(frozen=True)
 class Origin:
-    """What tensor names tell: a clause such as `of CLIP` (empty if nothing), and the torchvision models that may fit."""
+    """Origin by tensor names: a clause such as `of CLIP` (empty if nothing), and the torchvision models that may fit."""
 
     text: str = ""
     models: tuple[str, ...] = ()

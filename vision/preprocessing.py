@@ -28,7 +28,7 @@ class Preprocessing:
     std: tuple[float, ...] = STD
     interpolation: str = "bilinear"
     fit: Fit = "crop"
-    """How an image that is not square becomes the square, see `square`; all but crop show it whole, so `resize` is `crop`."""
+    """Method for making an image square, see `square`; all but crop show it whole, so `resize` is `crop`."""
 
     def __post_init__(self) -> None:
         if self.fit not in get_args(Fit) or (self.fit != "crop" and self.resize != self.crop):

@@ -1,4 +1,4 @@
-"""What each field of a network's preprocessing may hold, in run configurations and in the metadata of weight files."""
+"""Allowed values of each field of a network's preprocessing, in run configurations and in the metadata of weight files."""
 
 from __future__ import annotations
 

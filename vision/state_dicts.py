@@ -66,7 +66,7 @@ def read_tensor_names(path: Path) -> frozenset[str]:
         return frozenset(file.keys())
 
 
-def _load(path: Path) -> Any:  # noqa: ANN401  (whatever was saved)
+def _load(path: Path) -> Any:  # noqa: ANN401  (any object)
     """Unpickle with stand-ins for classes that torch does not allow. FototecaError if that fails."""
     try:
         named = get_unsafe_globals_in_checkpoint(path) if zipfile.is_zipfile(path) else []

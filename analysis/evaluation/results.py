@@ -128,4 +128,4 @@ class Evaluation(SparseResult):
     average_precision: AveragePrecision | None = None
     tta: TtaGain | None = None
     test_accesses: int | None = None
-    """How often this version's test split has been accessed so far."""
+    """Number of accesses to this version's test split so far."""

@@ -34,7 +34,7 @@ METHOD = SHOWN_METHODS[0]
 
 @dataclass(frozen=True)
 class _CardData:
-    """What the cards of a run show besides its predictions: maps and nearest training images by image id."""
+    """Additions to the cards of a run: maps and nearest training images by image id."""
 
     results: SplitPredictions
     maps: dict[str, str]

@@ -32,7 +32,7 @@ class Key:
     """Other variables that may hold the key."""
 
     purpose: str = ""
-    """What the key is needed for, if not for every request."""
+    """Requests that need the key, if not all of them."""
 
     @property
     def location(self) -> str:

@@ -51,7 +51,7 @@ class KeyHosts:
         try:
             host = host_key(url)
         except ValueError:
-            return f"the endpoint of {self.service} is not the URL of a server", f"mend sites/{self.service}.toml"
+            return f"the endpoint of {self.service} is not the URL of a server", f"correct sites/{self.service}.toml"
         problem = f"the key of {self.service} is not sent to {host}, which its site file in this workspace names"
         if urlsplit(url).scheme.lower() != "https" and not _is_loopback(host):
             return f"{problem} without https", f"use https in sites/{self.service}.toml"

@@ -59,7 +59,7 @@ _PREFERENCES: Mapping[str, Any] = {
         ("popups", "automatic_downloads", "notifications", "geolocation", "media_stream", "protocol_handlers"), 2
     ),
 }
-"""What pages may not do: 2 blocks without a question."""
+"""Settings of page permissions; 2 blocks without asking."""
 
 
 @contextmanager

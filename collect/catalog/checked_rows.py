@@ -1,6 +1,6 @@
 """Rows of a catalog file, checked as they are read: somebody else may have made the file.
 
-Every value in a column with one of the names of COLUMNS is checked, whatever statement selects it.
+Every value in a column with one of the names of COLUMNS is checked, for every statement that selects it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ COLUMNS: dict[str, Kind] = {
     "decision_id": Integer(),
     "candidate_id": Integer(),
 }
-"""What a column of this name may hold, in every table. Free texts are not among them: sites wrote them, whatever they hold."""
+"""Allowed values by column name, in every table. Free texts of sites are not checked."""
 
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_MISMATCH})
 

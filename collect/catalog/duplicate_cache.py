@@ -1,4 +1,4 @@
-"""What duplicate search has computed: signatures by image, and view hashes and pairs by digest of the pixels."""
+"""Results of the duplicate search: signatures by image, and view hashes and pairs by digest of the pixels."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Edit:
 
     `label`: the new label, with several categories joined by `|`; for a `rename` the category's new name. `rejected`: the reason
     of a rejection. `old_category`: the category's old name, for a `rename`. `other_image_id`: for `apart`, the image of which
-    this one is no copy.
+    this one is not a copy.
     """
 
     action: Action
@@ -80,7 +80,7 @@ class Edit:
 
     @classmethod
     def apart(cls, other_image_id: str) -> Edit:
-        """State that the image is no copy of another; label and status stay."""
+        """State that the image is not a copy of another; label and status stay."""
         return cls("apart", other_image_id=other_image_id)
 
     def apply(self, state: ReviewState) -> ReviewState:
@@ -105,7 +105,7 @@ class Decision(Result):
     `old_label` and `new_label` are the image's label before and after; of a `rename`, the category's names. `old_rejected` and
     `new_rejected` are the reasons for which the image is rejected before and after, empty where it is not. `reason` is a remark.
     `undoes` is the time of the earlier decision by the same actor about the same image which this event undoes, or empty.
-    `other_image_id` is, of `apart`, the image of which this one is no copy; label and status stay as they are.
+    `other_image_id` is, of `apart`, the image of which this one is not a copy; label and status stay as they are.
     `decision_id` is the event's number in this catalog.
     """
 

@@ -55,7 +55,7 @@ class EmbeddedLabels:
     records: Sequence[Record] = ()
     files: Sequence[str] = ()
     passed_over: PassedOver = field(default_factory=PassedOver)
-    """What the files hold and the records do not."""
+    """Fields that the files have and the records lack."""
 
     def classes(self, classes: Classes) -> tuple[dict[str, None], dict[str, None]]:
         """Return the class names of the labels that are categories, and the others."""

@@ -148,7 +148,7 @@ class Extraction:
             self.file_names[target] = self.prefix + name
 
     def _write(self, member: Member, target: Path) -> str:
-        """Write a member unless it is no image. A damaged member of a tar ends the extraction: the rest is lost with it."""
+        """Write a member if it is an image. A damaged member of a tar ends the extraction: the rest is lost with it."""
         if target.is_file() and target.stat().st_size == member.size:
             return ""
         assert member.open is not None

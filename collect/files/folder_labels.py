@@ -103,7 +103,7 @@ def _report_spelling(label_of: dict[str, str], settings: Settings) -> None:
 
 
 def _propose(workspace: Workspace, folders: dict[str, str], path: Path, unknown: list[str], *, is_empty: bool) -> None:
-    """Write a proposed mapping and say which folders are no categories. FototecaError if none is."""
+    """Write a proposed mapping and name the folders that match no category. FototecaError if none matches."""
     resolved = path.resolve()
     digest = hashlib.sha256(str(resolved).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     file = workspace.cache / "maps" / f"{resolved.name}-{digest}.toml"

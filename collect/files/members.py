@@ -24,7 +24,7 @@ from fototeca.core.parquet_tables import MAGIC
 from fototeca.core.passed_over import PassedOver
 
 FREE_BYTES = 10_000_000
-"""Bytes that may be extracted whatever the ratio, so that small archives of flat images pass."""
+"""Bytes that may be extracted at any compression ratio, so that small archives of flat images pass."""
 
 MEMBER_FAULTS = (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, zlib.error, lzma.LZMAError)
 """Exceptions of reading one damaged member of a zip file; the others can still be read."""
@@ -58,7 +58,7 @@ class Member:
     """Normalized path of the target of a link, OUTSIDE if it leads out of the archive."""
 
     reason: str = ""
-    """Why it cannot be extracted."""
+    """Reason for not extracting it."""
 
     is_sequential: bool = False
     """Its bytes are read whether it is extracted or not."""
@@ -148,7 +148,7 @@ def _read_tar(path: Path, start: bytes, limit: int) -> Iterator[Member]:
         tarfile.open(fileobj=cast("IO[bytes]", _BoundedFile(file, limit)), mode="r:") as archive,
     ):
         for member in _iterate(archive):
-            if member.size < 0:  # before tarfile goes on, at an offset that may lie before this member
+            if member.size < 0:  # tarfile would continue at an offset that may lie before this member
                 raise tarfile.ReadError("a header gives a negative size")
             if member.isdir():
                 continue

@@ -16,7 +16,7 @@ _TAIL = 65_557 + 76
 """Bytes at the end of a zip file among which both records stand."""
 
 _SMALL = 1_000_000
-"""Bytes; a directory that is no longer is read whatever the archive holds."""
+"""Bytes; a directory up to this size is read in archives of any size."""
 
 _MAX_DIRECTORY = 200_000_000
 """Bytes; a million entries with names of a hundred characters take three quarters of it."""

@@ -39,7 +39,7 @@ class Box:
 
     @property
     def is_degenerate(self) -> bool:
-        """Return True if the box has no area or a corner is no number."""
+        """Return True if the box has no area or a coordinate is not a finite number."""
         corners = (self.left, self.top, self.right, self.bottom)
         return not all(map(math.isfinite, corners)) or self.right <= self.left or self.bottom <= self.top
 

@@ -20,7 +20,7 @@ from fototeca.core.passed_over import PassedOver
 _MAX_YAML_BYTES = 1 << 20
 _NAME_LISTS = ("classes.txt", "obj.names", "labels.txt", "_darknet.labels")
 _NO_LABELS = (*_NAME_LISTS, "readme.txt", "notes.txt", "requirements.txt", "license.txt")
-"""Text files that are no annotations."""
+"""Text files that do not hold annotations."""
 
 
 def read_yolo(files: DatasetFiles, passed_over: PassedOver) -> list[AnnotatedImage]:

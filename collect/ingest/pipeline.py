@@ -58,7 +58,7 @@ class IngestPipeline:
             options: limits of fetching.
             downloader: None if all provenances are local files. These are read again as long as they are not an image: it
                 costs little, and a truncated file may be complete by now.
-            retry_ids: candidates to process again whatever their state.
+            retry_ids: candidates to process again in any state.
             summary: counters to add to; new ones by default.
         """
         self.workspace, self.catalog, self.options, self._downloader = workspace, catalog, options, downloader
@@ -231,7 +231,7 @@ def ingest_provenances(
         options: limits of fetching.
         total: number of provenances for the progress bar, if known.
         local: the URLs are local files made by `collect.files.local_files.local_url`.
-        passed_over: files and rows that are no candidates; it may grow while `provenances` is read.
+        passed_over: files and rows that are not candidates; it may grow while `provenances` is read.
     """
     summary = SummaryBuilder(passed_over=PassedOver() if passed_over is None else passed_over)
     with Catalog.open(workspace) as catalog:

@@ -56,7 +56,7 @@ class CollectSummary(Result):
     """New final states by source, category, state and reason."""
 
     passed_over: tuple[PassedOverCount, ...] = ()
-    """Files and rows that are no candidates, by reason; see docs/not-taken.md."""
+    """Files and rows that are not candidates, by reason; see docs/not-taken.md."""
 
     different_labels: tuple[str, ...] = ()
     """Lines about images that have another label than given, and the command that applies the given ones."""

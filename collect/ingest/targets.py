@@ -19,7 +19,7 @@ class Targets:
     """Count the distinct accepted images of each category and the candidates in flight.
 
     An image whose pHash is near that of an earlier one is not counted: `curate dedup` will probably set it aside, and the
-    target should hold afterwards. Images that dedup has compared and kept count as distinct whatever their pHash.
+    target should hold afterwards. Images that dedup has compared and kept count as distinct even with equal pHashes.
     """
 
     def __init__(self, catalog: Catalog, target: int) -> None:

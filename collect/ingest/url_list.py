@@ -169,7 +169,7 @@ def _group_urls(listed: UrlList, group_by: str, scope: str, settings: Settings) 
 
 
 def _find_columns(table: Table, classes: Classes) -> tuple[dict[str, int | None], tuple[TableRow, ...]]:
-    """Return the position of each column, and the rows: with the first record if it is no header.
+    """Return the position of each column, and the rows: with the first record unless it is a header.
 
     Without a usual header, the column with most URLs counts; in a table without header, the first column of categories too.
 

@@ -43,7 +43,7 @@ class Query:
 
 @dataclass
 class SourceContext:
-    """What sources and hubs share in one run: site files, one downloader, and a browser started on first use."""
+    """Objects shared by sources and hubs in one run: site files, one downloader, and a browser started on first use."""
 
     workspace: Workspace
     fetch: FetchOptions

@@ -12,7 +12,7 @@ SEARCH_TERMS = "its terms and robots.txt disallow automated searching; using it 
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """What a person should know before using a source or hub."""
+    """Facts about a source or hub to read before using it."""
 
     name: str
     kind: str

@@ -119,7 +119,7 @@ def group_images(
 class _StrongTies:
     """The ties between images with distinct pixels that make copies, and those that do not.
 
-    Two images of a fixed camera are two exposures, even where they look equal. Without `mirror`, a turned image is no copy.
+    Two images of a fixed camera are two exposures, even where they look equal. Without `mirror`, a mirrored image is not a copy.
     """
 
     def __init__(self, pairs: PairCache, images: Sequence[ImageRow], *, mirror: bool) -> None:

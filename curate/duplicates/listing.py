@@ -29,7 +29,7 @@ class MemberRow(TypedDict):
     group: str
     kept: bool
     reason: str
-    """How it is tied to the group's best copy."""
+    """Relation to the group's best copy."""
     distance: float
     label: str
     source: str

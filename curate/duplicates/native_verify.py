@@ -22,7 +22,7 @@ VERSION = 1
 """Raised when verdicts change; cached ones are then discarded."""
 
 DEFAULT_SIMILARITY = 0.8
-"""How alike a copy must be, 0.5 to 1: the least correlation of fine detail; see `max_residual` for the unexplained part."""
+"""Minimum similarity of a copy, 0.5 to 1: the least correlation of fine detail; see `max_residual` for the unexplained part."""
 
 MIN_SIMILARITY = 0.5
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Kind = Literal["copy", "turned", "reshot", "overlay", "altered", "unverified", "none"]
-"""How two images are tied, as a comparison at native detail states it.
+"""Relation of two images, as found by comparing them at native detail.
 
 `copy`: one follows from the other by cutting, resizing, tones, a filter and compression. `turned`: a copy across a turn or
 a mirror. `reshot`: a second exposure of the same view. `overlay`: a copy with a translucent layer, such as a watermark.

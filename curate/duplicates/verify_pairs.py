@@ -133,7 +133,7 @@ def compare_pairs(hashes: ViewHashes, pairs: Sequence[tuple[int, int]]) -> list[
 
 
 _MARGIN = 0.005
-"""How much more similar a later view must be to be preferred."""
+"""Margin of similarity by which a later view must win to be preferred."""
 
 
 def _flat_pairs(hashes: ViewHashes, pairs: Sequence[tuple[int, int]]) -> Iterator[DuplicatePair]:

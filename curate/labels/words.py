@@ -56,7 +56,7 @@ class SampleMarks:
 class SampleEdit:
     """Meaning of a sample's marks.
 
-    `apart`: for each image of which it is no copy, the beginning of the id; empty text: the other images of its group.
+    `apart`: for each image of which it is not a copy, the beginning of the id; empty text: the other images of its group.
     `problems`: one line for each mark that contradicts another or means nothing on this sample. `unknown_tags` and
     `unknown_label_tags`: tags that are no words, to be reported and left as they are.
     """
@@ -90,7 +90,7 @@ def find_rejection(text: str) -> str:
 
 
 def find_category(text: str, settings: Settings) -> str:
-    """Return the category that `text` names, whatever its case, accents, separators and plural; "" for none or several.
+    """Return the category that `text` names, ignoring case, accents, separators and plural; "" for none or several.
 
     A leading number counts, unlike in names of folders: a person's label must not become another category.
     """

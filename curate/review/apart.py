@@ -1,4 +1,4 @@
-"""Images that are no copies of each other: by declaration, and by restoring an image that a copy pushed out.
+"""Images that are different images: by declaration, and by restoring an image that a copy pushed out.
 
 The decisions are written first, in one transaction; groups, components and with them the split groups follow at once. Should the
 process end in between, `regroup_apart` completes the work at the next decision or freeze.
@@ -31,7 +31,7 @@ def declare_apart(workspace: Workspace, image_ids: Sequence[str], *, comment: st
         with catalog.transaction():
             ids = {find_image_id(catalog, prefix) for prefix in image_ids}
             if len(ids) < 2:
-                raise FototecaError("at least two images are needed", "give the ids of images that are no copies of each other")
+                raise FototecaError("at least two images are needed", "give the ids of images that are different images")
             reason = replace_surrogates(comment) or APART_COMMENT
             decisions = add_apart(catalog, all_pairs(ids), by=current_person(), reason=reason)
         regroup_apart(workspace, catalog)

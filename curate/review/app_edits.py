@@ -75,7 +75,7 @@ def apply_edit(workspace: Workspace, catalog: Catalog, row: SampleRow, renames: 
 def apply_apart(catalog: Catalog, rows: Sequence[SampleRow]) -> tuple[int, list[EditProblem]]:
     """Declare the images that were tagged `apart` to be no copies; return the number of decisions, and the problems.
 
-    Several tagged images of one group are no copies of each other; a single one is no copy of any other in its group.
+    Several tagged images of one group are different images; a single one differs from every other in its group.
     """
     pairs, problems = [], []
     with catalog.transaction():

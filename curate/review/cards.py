@@ -1,4 +1,4 @@
-"""What the keyboard page shows: queues, images and their details."""
+"""Content of the keyboard page: queues, images and their details."""
 
 from __future__ import annotations
 

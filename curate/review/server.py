@@ -37,12 +37,12 @@ _BROWSER_FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp",
 """Image formats that browsers show; other formats are converted to JPEG."""
 
 _CHANGES = frozenset(("animation", "depth", "cmyk", "lab", "transparency"))
-"""How reading changes images that browsers show otherwise; people see what the models see. Browsers rotate and apply profiles."""
+"""Changes made on reading that browsers do not make; they are shown as models see them. Browsers rotate and apply profiles."""
 
 _CHOICES: dict[str, type] = {"label": str, "reject": str, "restore": bool}
 
 _REFUSED = (HTTPException, FototecaError, sqlite3.Error, UnicodeError, OverflowError, RecursionError)
-"""What a request of the page can raise; the last three are for malformed ones."""
+"""Exceptions that a request of the page can raise; the last three are for malformed ones."""
 
 
 class ReviewPage:

@@ -33,7 +33,7 @@ class CatalogSnapshot:
     images: tuple[ImageRow, ...]
     sources: Mapping[str, ImageSource]
     source_groups: Mapping[str, frozenset[str]]
-    """What images share with others of their source: originals of augmented copies and split groups (patient, video)."""
+    """Relations between images of one source: originals of augmented copies and split groups (patient, video)."""
     source_splits: Mapping[str, frozenset[str]]
     """Splits that sources give for an image: train, val or test; images without one are absent."""
     last_decision: int

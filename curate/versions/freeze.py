@@ -39,7 +39,7 @@ from fototeca.curate.versions.source_splits import source_split_lines
 from fototeca.vision.image import DECODE_VERSION
 
 GroupBy = Literal["scene", "none"]
-"""What shares a split besides near-duplicates and groups of sources."""
+"""Reasons to share a split besides near-duplicates and groups of sources."""
 
 
 @dataclass(frozen=True)
