@@ -131,9 +131,7 @@ def test_unlabeled_images_are_reported(shell: Shell, make_images: MakeImages) ->
     make_images(shell.folder / "in", {"red": 3})
     assert "3 accepted" in shell("collect", "folder", "in").out
     assert "3 accepted images have no label; label them with: fototeca curate review" in shell("status").out
-    assert_error(
-        shell("curate", "freeze"), "red has 0", "collect more, label the 3 images that have no label, or remove the category"
-    )
+    assert_error(shell("curate", "freeze"), "red has 0", "collect more, label the 3 images without label, or remove the category")
 
 
 def test_lost_file_is_restored_by_collecting_again(shell: Shell, make_images: MakeImages) -> None:
@@ -215,7 +213,7 @@ def test_csv_without_a_required_column(shell: Shell, make_images: MakeImages) ->
     make_images(shell.folder / "in", {"red": 1})
     (shell.folder / "labels.csv").write_text("file,colour\nred/000.jpg,rojizo\n")
     assert_error(shell("collect", "folder", "in", "--labels", "labels.csv"), "file, colour", "--columns path=COLUMN,label=COLUMN")
-    (shell.folder / "urls.csv").write_text("address,category\nhttp://127.0.0.1/x.jpg,red\n")
+    (shell.folder / "urls.csv").write_text("place,category\nhome,red\n")
     assert_error(shell("collect", "urls", "urls.csv"), "url")
 
 

@@ -21,6 +21,7 @@ SETTINGS = (
     "unfreeze",
     "weights",
     "image_size",
+    "fit",
     "epochs",
     "batch_size",
     "optimizer",
@@ -30,6 +31,7 @@ SETTINGS = (
     "layer_decay",
     "freeze_bn",
     "augment",
+    "mirror",
     "augmented_copies",
     "mixup",
     "cutmix",
@@ -46,10 +48,23 @@ SETTINGS = (
 )
 """Settings shown of a run, in order: all that distinguish one run from another."""
 
-NEUTRAL = {"layer_decay": 1.0, "accumulate": 1, "precision": "32", "balance": "none"}
+NEUTRAL = {"fit": "crop", "mirror": True, "layer_decay": 1.0, "accumulate": 1, "precision": "32", "balance": "none"}
 """Values, besides 0 and None, with which a setting has no effect and is not shown."""
 
-TRANSLATED = ("none", "all", "half", "head", "linear", "logistic", "basic", "constant", "weights", "sampling")
+TRANSLATED = (
+    "none",
+    "all",
+    "half",
+    "head",
+    "linear",
+    "logistic",
+    "basic",
+    "constant",
+    "weights",
+    "sampling",
+    "letterbox",
+    "squash",
+)
 """Values with a text in each language; all others are names."""
 
 STEP_SETTINGS = frozenset({"epochs", "batch_size", "optimizer", "lr", "schedule"})
@@ -138,7 +153,9 @@ def _effective_settings(run: Run) -> list[str]:
 
 def _has_effect(name: str, value: Any) -> bool:  # noqa: ANN401 - any setting
     """Return True unless the value is the one without effect; 0 is a seed like others."""
-    return value is not None if name == "seed" else bool(value) and value != NEUTRAL.get(name)
+    if name in ("seed", "mirror"):
+        return value is not None and value != NEUTRAL.get(name)
+    return bool(value) and value != NEUTRAL.get(name)
 
 
 def _setting_text(context: ReportContext, run: Run, name: str, value: Any) -> str:  # noqa: ANN401 - any setting
@@ -147,8 +164,10 @@ def _setting_text(context: ReportContext, run: Run, name: str, value: Any) -> st
         return texts(f"ensemble_gains.method.{ensemble_method(run)}")
     if name == "weights" and isinstance(value, str):
         return value.replace("\\", "/").rpartition("/")[2]
-    if value is True or value in TRANSLATED:
-        return texts(f"setting.{'on' if value is True else f'value.{value}'}")
+    if isinstance(value, bool):
+        return texts("setting.on" if value else "setting.off")
+    if value in TRANSLATED:
+        return texts(f"setting.value.{value}")
     if name == "regime":
         return texts(f"regime.{value}")
     return texts.plain(value) if isinstance(value, float) else str(value)

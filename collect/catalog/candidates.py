@@ -149,5 +149,5 @@ class Candidates(Repository):
         """Return the latest time of any image, place, attempt or candidate; empty if there is none."""
         times = "SELECT max(added) AS t FROM images UNION SELECT max(found) FROM provenance UNION SELECT max(time) FROM attempts"
         times += " UNION SELECT max(time) FROM provenance_updates"
-        row = self._sql.execute(f"SELECT max(t) AS time FROM ({times} UNION SELECT max(updated) FROM candidates)").fetchone()
+        row = self._sql.execute(f"SELECT max(t) FROM ({times} UNION SELECT max(updated) FROM candidates)").fetchone()
         return str(row[0] or "")

@@ -28,16 +28,25 @@ from fototeca.core.kinds import (
     Optional,
     Problem,
     Text,
-    is_label,
     is_time,
+    is_valid_name,
 )
+from fototeca.core.settings import LABEL_SEPARATOR, to_nfc
 
 HINT = "restore a copy, or move it away and run: fototeca curate recover"
 
 _ID_OR_EMPTY = Text("([0-9a-f]{64})?", "64 hexadecimal digits, or empty", 64)
 _GROUP_OR_EMPTY = Text("", f"{GROUP.expected}, or empty", 128, lambda text: not text or GROUP.accepts(text))
 _TIME_OR_EMPTY = Text("", TIME.expected, 40, lambda text: not text or is_time(text))
-_LABEL = Text("", LABEL.expected, check=lru_cache(maxsize=4096)(is_label))
+
+
+@lru_cache(maxsize=4096)
+def _is_stored_label(label: str) -> bool:  # early catalogs hold decomposed accents
+    names = label.split(LABEL_SEPARATOR) if label else []
+    return names == sorted(set(names)) and all(is_valid_name(to_nfc(name)) for name in names)
+
+
+_LABEL = Text("", LABEL.expected, check=_is_stored_label)
 
 COLUMNS: dict[str, Kind] = {
     "image_id": Optional(IMAGE_ID),  # a candidate without image has none

@@ -55,7 +55,7 @@ def test_both_addresses_open_the_page(browser: Chrome, tmp_path: Path, monkeypat
     with serve_locally(app, port=0) as server:
         server.open_browser(tmp_path, "/page?a=1")
         browser.get(opened[0] if way == "file" else server.new_address("/page?a=1"))
-        WebDriverWait(browser, 20, 0.02).until(lambda page: page.title == "page")
+        WebDriverWait(browser, 60, 0.02).until(lambda page: page.title == "page")
         assert browser.current_url == f"http://127.0.0.1:{server.port}/page?a=1"
         read = "return fetch('/data', arguments[0]).then(response => response.json())"
         assert browser.execute_script(read, {}) == "secret"
@@ -109,7 +109,7 @@ def test_pages_of_other_servers_reach_nothing(browser: Chrome, attacker: str, na
 
         with serve(respond) as site:
             browser.get(attacker.format(port=site.server_port))
-            WebDriverWait(browser, 20, 0.02).until(lambda page: page.title.startswith("["))
+            WebDriverWait(browser, 60, 0.02).until(lambda page: page.title.startswith("["))
             assert {text.partition(": ")[2] for text in json.loads(browser.title)} == {"refused"}
         browser.get(f"http://rebound.example:{server.port}/page")
         assert "error" in browser.find_element(By.TAG_NAME, "body").text

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from fototeca.core.errors import FototecaError
-from fototeca.core.files import csv_bytes
 from fototeca.core.workspace import Workspace
 from fototeca.curate.export.formats import FORMATS, export_version
 from fototeca.curate.manifest import DECISION_COLUMNS, MANIFEST_COLUMNS, read_manifest
@@ -47,7 +46,9 @@ def edit(workspace: Workspace, name: str, key: str, change: Callable[[list[list[
     path, document = workspace.manifests / name, workspace.manifests / "v001.json"
     rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     change(rows)
-    path.write_bytes(csv_bytes(rows[0], rows[1:]))
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    path.write_bytes(text.getvalue().encode("utf-8"))
     metadata = json.loads(document.read_text()) | {key: hashlib.sha256(path.read_bytes()).hexdigest()}
     document.write_text(json.dumps(metadata))
 

@@ -67,15 +67,15 @@ def test_per_process_effects_change_the_run_id(
 
 
 def test_two_processes_equal_one(uneven: Workspace, tmp_path: Path) -> None:
-    """torchrun's two processes learn what one does: losses within 1e-4, weights within 1e-4 or a thousandth.
+    """torchrun's two processes learn what one does: losses within 1e-5, weights within 1e-4 or a thousandth.
 
     As docs/training.md says: `resnet18`, which has no dropout, fine-tuned with its batch norm's statistics. Rare classes weigh
-    more.
+    more. AdamW would amplify the rounding of gradients close to zero.
     """
     torch.manual_seed(0)
     torch.save(build_model("resnet18", 3)[0].state_dict(), tmp_path / "plain.pth")
     settings = {**BASE, "model": "resnet18", "regime": "finetune", "weights": str(tmp_path / "plain.pth"), "accumulate": 2}
-    settings |= {"lr": 1e-4, "ema": 0.9, "balance": "weights", "patience": 1, "label_smoothing": 0.2}
+    settings |= {"optimizer": "sgd", "lr": 1e-2, "ema": 0.9, "balance": "weights", "patience": 1, "label_smoothing": 0.2}
     alone = train_run(uneven, TrainConfig(**settings, freeze_bn=True))  # type: ignore[arg-type]
     losses, weights = read_result(uneven, alone)
     assert losses.min() > 0.1
@@ -94,6 +94,6 @@ def test_two_processes_equal_one(uneven: Workspace, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["run"] == alone.id
     shared_losses, shared_weights = read_result(uneven, read_run(uneven, alone.id))
-    assert torch.allclose(losses, shared_losses, atol=1e-4)
+    assert torch.allclose(losses, shared_losses, rtol=0, atol=1e-5)
     for name, value in weights.items():
         assert torch.allclose(value.float(), shared_weights[name].float(), rtol=1e-3, atol=1e-4), name

@@ -85,6 +85,8 @@ def test_distinguishing_settings_are_shown(copied: Studied) -> None:
             "cutmix": 0.5,
             "random_erasing": 0.25,
             "ema": 0.99,
+            "fit": "letterbox",
+            "mirror": False,
         },
         **{"clip": 1.5, "label_smoothing": 0.1, "accumulate": 4, "patience": 3, "snapshots": 5, "precision": "bf16"},
     }
@@ -92,9 +94,10 @@ def test_distinguishing_settings_are_shown(copied: Studied) -> None:
     texts = Texts.load("en")
     context = ReportContext(workspace, read_manifest(workspace, "v001"), texts, workspace.reports)
     content = {part.split("<")[0]: part for part in re.sub(r"</?a\b[^>]*>", "", render_models(context)).split("<summary>")[1:]}
+    shown = {True: "yes", False: "no"}
     for name, value in changed.items():
-        assert f"<dt>{texts(f'setting.{name}')}</dt><dd>{'yes' if value is True else value}</dd>" in content[first]
+        assert f"<dt>{texts(f'setting.{name}')}</dt><dd>{shown.get(value, value)}</dd>" in content[first]
         assert f"<dt>{texts(f'setting.{name}')}</dt>" not in content[second], name
     plain = TrainConfig("v001", "cnn", "scratch")
     assert set(plain.identity()) - set(SETTINGS) == {"manifest"}
-    assert {name: getattr(plain, name) for name in NEUTRAL} == NEUTRAL
+    assert {name: getattr(plain, name) for name in NEUTRAL} == NEUTRAL | {"fit": None}  # crop, once resolved

@@ -67,7 +67,7 @@ def load(opened: tuple[Site, browser.Window]) -> browser.Window:
     """Load the page and wait until its attempts are made."""
     site, window = opened
     window.load(f"{site.base}/")
-    WebDriverWait(window.driver, 20, 0.02).until(lambda page: page.title == "loaded")
+    WebDriverWait(window.driver, 60, 0.02).until(lambda page: page.title == "loaded")
     return window
 
 
@@ -77,7 +77,7 @@ def test_pages_cannot_download(opened: tuple[Site, browser.Window], home: Path) 
     window.driver.find_element(By.ID, "file").click()
     window.script("document.querySelector('#file').click()")
     window.load(f"{opened[0].base}/by-address")
-    WebDriverWait(window.driver, 20, 0.02).until(
+    WebDriverWait(window.driver, 60, 0.02).until(
         lambda _: {"/by-click", "/by-frame", "/by-address"} <= {request.path for request in opened[0].requests}
     )
     folder = psutil.Process(window.driver.service.process.pid).environ()["TMPDIR"]
@@ -90,13 +90,13 @@ def test_pages_cannot_open_windows(opened: tuple[Site, browser.Window]) -> None:
     window = load(opened)
     assert window.tabs == 1
     window.driver.find_element(By.ID, "storm").click()
-    WebDriverWait(window.driver, 20, 0.02).until(lambda _: window.tabs > 1)
+    WebDriverWait(window.driver, 60, 0.02).until(lambda _: window.tabs > 1)
     assert window.tabs == 2
     with window.tab():
         assert window.url.endswith("/by-tap")
     assert window.tabs == 1
     window.driver.find_element(By.ID, "other").click()
-    WebDriverWait(window.driver, 20, 0.02).until(lambda _: window.tabs > 1)
+    WebDriverWait(window.driver, 60, 0.02).until(lambda _: window.tabs > 1)
     with window.tab():
         assert window.url.endswith("/tab")
 
@@ -108,7 +108,7 @@ def test_a_click_by_script_may_open_one_tab(opened: tuple[Site, browser.Window])
     assert window.tabs == 1
     window.allow_tab()
     window.script("document.querySelector('#storm').click()")
-    WebDriverWait(window.driver, 20, 0.02).until(lambda _: window.tabs > 1)
+    WebDriverWait(window.driver, 60, 0.02).until(lambda _: window.tabs > 1)
     window.script("document.querySelector('#storm').click()")
     assert window.tabs == 2
     with window.tab():

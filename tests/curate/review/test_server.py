@@ -100,7 +100,7 @@ def open_queue(browser: Chrome, served: Served, width: int = 1400, queue: str = 
 
 def settle(browser: Chrome) -> None:
     """Wait until the page is neither saving nor loading."""
-    WebDriverWait(browser, 20, 0.02).until(lambda page: page.execute_script("return !busy && overview !== null"))
+    WebDriverWait(browser, 60, 0.02).until(lambda page: page.execute_script("return !busy && overview !== null"))
 
 
 def press(browser: Chrome, *keys: str) -> None:

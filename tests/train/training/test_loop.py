@@ -152,16 +152,24 @@ def test_train_accuracy_counts_predictions_during_training(
 def test_mixed_labels_are_smoothed_and_weighted(
     option: str, kind: str, request: pytest.FixtureRequest, recorded_losses: list[LossCall]
 ) -> None:
-    """The loss equals torch's on the mixed, smoothed fractions with class weights, single- and multi-label."""
+    """Each class of a mixed image counts with its share and its weight, smoothed; single- and multi-label."""
     run = train_run(request.getfixturevalue(kind), config(**{option: 1.0}, label_smoothing=0.2, balance="weights"))
     for written, (logits, shares, options) in zip(losses(run), recorded_losses, strict=True):
         weights = options["weights"]
         assert weights.shape == (logits.shape[1],) and shares.shape == logits.shape
         assert ((shares > 0.01) & (shares < 0.99)).any()
+        one = torch.ones(())
+        pairs = [  # each image and class as if it were the only label, weighted by its share
+            (share, scores, c) for scores, row in zip(logits, shares, strict=True) for c, share in enumerate(row)
+        ]
         if kind == "several":
-            own = nn.BCEWithLogitsLoss(pos_weight=weights)(logits, shares * 0.8 + 0.1)
+            bce = nn.functional.binary_cross_entropy_with_logits
+            own = torch.stack(
+                [s * weights[c] * bce(x[c], one * 0.9) + (1 - s) * bce(x[c], one * 0.1) for s, x, c in pairs]
+            ).mean()
         else:
-            own = nn.CrossEntropyLoss(weight=weights, label_smoothing=0.2)(logits, shares)
+            smoothed = nn.CrossEntropyLoss(label_smoothing=0.2)
+            own = torch.stack([s * weights[c] * smoothed(x, torch.tensor(c)) for s, x, c in pairs]).sum() / len(logits)
         assert written == pytest.approx(own.item(), rel=1e-5)
 
 
