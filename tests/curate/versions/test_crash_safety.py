@@ -206,7 +206,7 @@ def test_killed_while_deciding_grouping_and_freezing(workspace: Workspace, add_i
     """After SIGKILL, every acknowledged decision, grouping and version exists and verifies."""
     add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
     rng = random.Random(4)
-    for _ in range(10):
+    for _ in range(6):
         command = [sys.executable, "-c", DECIDE_GROUP_FREEZE, str(workspace.root)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             assert process.stdout is not None
