@@ -232,6 +232,28 @@ def predict(
 
 
 @app.command()
+def serve(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="One or more runs, shown side by side.")],
+    port: Annotated[int, typer.Option(help="Port of the page and the API.")] = 5152,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    allow_loopback: Annotated[bool, typer.Option("--allow-loopback", help="Allow fetching from loopback addresses.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Open a page for trying models on new images (files, camera, addresses), with an HTTP API; Ctrl-C closes it.
+
+    Images whose answer a person corrects there go to the catalog with that label. Programs send the header in the file that is
+    printed; /openapi.json describes the API.
+
+    Example: fototeca analysis serve resnet18-finetune-v001-91c0aa
+    """
+    from fototeca.analysis.serving.serve import serve_runs
+
+    result = serve_runs(Workspace.find(), runs, port=port, browser=browser, allow_loopback=allow_loopback)
+    added = "1 image" if result.added == 1 else f"{result.added} images"
+    _print(result.to_json(), as_json, f"{added} added to the catalog")
+
+
+@app.command()
 def report(
     manifest: Annotated[str, typer.Option(help="Dataset version: v001, or latest.")],
     lang: Annotated[Literal["es", "en"], typer.Option(help="Language of the report.")] = "en",

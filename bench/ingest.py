@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from fototeca.collect.ingest.validate import accept_image
+from fototeca.collect.store.accept import accept_image
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.vision.image import decode
 from fototeca.vision.threads import image_threads

@@ -121,7 +121,9 @@ class LocalServer:
 
 
 @contextmanager
-def serve_locally(app: Application, *, port: int, policy: str = POLICY, limits: WebLimits | None = None) -> Iterator[LocalServer]:
+def serve_locally(
+    app: Application, *, port: int, policy: str = POLICY, limits: WebLimits | None = None, api_key: str = ""
+) -> Iterator[LocalServer]:
     """Serve an ASGI application behind the guard during the block.
 
     Args:
@@ -129,6 +131,7 @@ def serve_locally(app: Application, *, port: int, policy: str = POLICY, limits: 
         port: port of 127.0.0.1; 0 for any free one.
         policy: Content-Security-Policy of responses that have none of their own.
         limits: sizes, times and rates.
+        api_key: see `Guard`.
 
     Raises:
         ExternalError: (exit 4) the port is in use, or cannot be used.
@@ -139,7 +142,8 @@ def serve_locally(app: Application, *, port: int, policy: str = POLICY, limits: 
             server.wait()
     """
     listener = _listen(port)
-    server = LocalServer(Guard(app, port=listener.getsockname()[1], policy=policy, limits=limits), listener)
+    guard = Guard(app, port=listener.getsockname()[1], policy=policy, limits=limits, api_key=api_key)
+    server = LocalServer(guard, listener)
     server.start()
     try:
         yield server

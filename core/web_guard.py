@@ -75,15 +75,19 @@ class Guard:
         port: port of the browser's URL.
         policy: Content-Security-Policy of responses that have none of their own.
         limits: sizes, times and rates.
+        api_key: secret that a program sends as `Authorization: Bearer KEY` instead of the cookie; empty: programs are refused.
     """
 
-    def __init__(self, app: Application, *, port: int, policy: str = POLICY, limits: WebLimits | None = None) -> None:
+    def __init__(
+        self, app: Application, *, port: int, policy: str = POLICY, limits: WebLimits | None = None, api_key: str = ""
+    ) -> None:
         self.app = app
         self.limits = limits or WebLimits()
         self.hosts = _hosts(port)
         self.origin = f"http://{LOCAL}:{port}"
         self.cookie = f"fototeca-{port}"
         self._headers = {**_HEADERS, b"content-security-policy": policy.encode("ascii")}
+        self._api_key = _digest(f"Bearer {api_key}") if api_key else b""
         self._keys: dict[bytes, Callable[[], None] | None] = {}
         self._sessions: dict[bytes, None] = {}
         self._running = 0
@@ -111,12 +115,13 @@ class Guard:
 
     async def _answer(self, scope: Message, receive: Receive, response: _Response) -> None:
         headers = _read_headers(scope)
-        self._check_source(scope, headers)
+        is_program = self._is_program(headers)
+        self._check_source(scope, headers, has_origin=not is_program)
         if scope["path"] == OPEN and scope["method"] == "GET":
             return await self._open(scope, headers, response)
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             raise Refusal(HTTPStatus.FORBIDDEN)
-        if not self._has_session(headers):
+        if not is_program and not self._has_session(headers):
             raise Refusal(HTTPStatus.FORBIDDEN, _CLOSED)
         if not self._allowed.take():
             raise Refusal(HTTPStatus.TOO_MANY_REQUESTS)
@@ -128,12 +133,17 @@ class Guard:
         finally:
             self._running -= 1
 
-    def _check_source(self, scope: Message, headers: Mapping[str, str]) -> None:
-        """Refuse another host name (DNS rebinding) and another site's page (forgery). Only reading needs no Origin."""
+    def _is_program(self, headers: Mapping[str, str]) -> bool:
+        """Return True for the API key. A page of another site cannot send it: the header needs a permission nobody gives."""
+        return bool(self._api_key) and _digest(headers.get("authorization", "")) == self._api_key
+
+    def _check_source(self, scope: Message, headers: Mapping[str, str], *, has_origin: bool) -> None:
+        """Refuse another host name (DNS rebinding) and another site's page (forgery). Programs and reading need no Origin."""
         if not scope["path"].startswith("/"):  # a whole URL, which may name another host than Host does
             raise Refusal(HTTPStatus.BAD_REQUEST)
         host = headers.get("host", "").lower()
-        origin = headers.get("origin", f"http://{host}" if scope["method"] in _SAFE_METHODS else "")
+        is_optional = scope["method"] in _SAFE_METHODS or not has_origin
+        origin = headers.get("origin", f"http://{host}" if is_optional else "")
         if host not in self.hosts or origin != f"http://{host}":
             raise Refusal(HTTPStatus.FORBIDDEN)
 
@@ -266,7 +276,7 @@ def _read_headers(scope: Message) -> dict[str, str]:
     headers = dict(pairs)
     cookies = [value for name, value in pairs if name == "cookie"]
     names = [name for name, _ in pairs]
-    if len(pairs) > _MAX_HEADERS or any(names.count(name) > 1 for name in ("host", "origin", "content-length")):
+    if len(pairs) > _MAX_HEADERS or any(names.count(name) > 1 for name in ("host", "origin", "content-length", "authorization")):
         raise Refusal(HTTPStatus.BAD_REQUEST)
     return {**headers, "cookie": ";".join(cookies)}
 

@@ -93,7 +93,7 @@ def read_ahead(
             largest = max(largest, batch[-1].pixels)
             limit = max(2, min(MAX_BATCH_SIZE, MAX_BATCH_PIXELS // largest))
             pending.extend(pool.submit(read, item) for item in islice(remaining, max(0, limit - len(pending))))
-            if _is_full(batch) or not pending:
+            if is_full(batch) or not pending:
                 yield batch
                 batch = []
 
@@ -106,8 +106,8 @@ def open_images(images: Sequence[Image.Image | Path | str]) -> Iterator[list[Inp
             pixels = image.convert("RGB")
             batch.append(InputImage(f"image {number + 1}", pixels, signature=sign_image(pixels, image.mode)))
         else:
-            batch.append(_decode(str(image), Path(image).read_bytes, with_thumbnail=False))
-        if _is_full(batch):
+            batch.append(_decode(str(image), Path(image).read_bytes, with_thumbnail=False, max_pixels=MAX_STORED_PIXELS))
+        if is_full(batch):
             yield batch
             batch = []
     if batch:
@@ -119,7 +119,13 @@ def is_url(name: str) -> bool:
     return name.lower().startswith(("http://", "https://"))
 
 
-def _is_full(batch: Sequence[InputImage]) -> bool:
+def decode_input(name: str, data: bytes) -> InputImage:
+    """Decode the bytes of an image; a failure becomes its reason."""
+    return _decode(name, lambda: data, with_thumbnail=False, max_pixels=MAX_PIXELS)
+
+
+def is_full(batch: Sequence[InputImage]) -> bool:
+    """Return True if no image should be added to the batch."""
     return len(batch) == MAX_BATCH_SIZE or sum(item.pixels for item in batch) >= MAX_BATCH_PIXELS
 
 
@@ -127,14 +133,15 @@ def _read(fetch: Callable[[str], bytes], num_thumbnails: int, item: tuple[int, s
     """Fetch or read one numbered image."""
     number, name = item
     load = partial(fetch, name) if is_url(name) else Path(name).read_bytes
-    return _decode(name, load, with_thumbnail=number < num_thumbnails)
+    max_pixels = MAX_PIXELS if is_url(name) else MAX_STORED_PIXELS
+    return _decode(name, load, with_thumbnail=number < num_thumbnails, max_pixels=max_pixels)
 
 
-def _decode(name: str, load: Callable[[], bytes], *, with_thumbnail: bool) -> InputImage:
+def _decode(name: str, load: Callable[[], bytes], *, with_thumbnail: bool, max_pixels: int) -> InputImage:
     """Decode one image; a failure becomes its reason."""
     try:
         data = load()
-        image, info = decode_with_info(data, max_pixels=MAX_PIXELS if is_url(name) else MAX_STORED_PIXELS)
+        image, info = decode_with_info(data, max_pixels=max_pixels)
     except (FetchFailedError, DecodeError) as error:
         return InputImage(name, reason=error.reason)
     except OSError:

@@ -82,7 +82,7 @@ def stream_predictions(
     names = list_images(paths, passed_over := PassedOver())
     for line in passed_over.text():
         notify(f"fototeca: passed over: {line}")
-    predictor = _Predictor.open(workspace, run, methods, output)
+    predictor = Predictor.open(workspace, run, methods, output)
     batches = read_ahead(workspace, names, MAX_THUMBNAILS, allow_loopback=allow_loopback)
     stored = StoredPredictions(workspace, run)
     with atomic_write(csv_path) if csv_path else nullcontext() as file:
@@ -107,12 +107,12 @@ def predict_images(workspace: Workspace, run_id: str, images: Sequence[Image.Ima
         >>> predict_images(Workspace.find(), "resnet18-finetune-v001-91c0aa", ["photo.jpg"])[0].label
         'pug'
     """
-    predictor = _Predictor.open(workspace, find_run(workspace, run_id), (), None)
+    predictor = Predictor.open(workspace, find_run(workspace, run_id), (), None)
     return [prediction for prediction, _ in predictor.predict(open_images(images), len(images))]
 
 
 @dataclass
-class _Predictor:
+class Predictor:
     """A run with everything its predictions need; `folder` receives the maps, one PNG per image."""
 
     workspace: Workspace
@@ -128,7 +128,8 @@ class _Predictor:
     num_written: int = 0
 
     @classmethod
-    def open(cls, workspace: Workspace, run: Run, methods: Sequence[str], output: Path | None) -> _Predictor:
+    def open(cls, workspace: Workspace, run: Run, methods: Sequence[str], output: Path | None) -> Predictor:
+        """Load the model, fit its temperature on validation and its detector on training images."""
         manifest = load_run_manifest(workspace, run)
         temperature, uncalibrated = _fit_temperature(workspace, run, manifest)
         model = load_model(workspace, run)
@@ -147,8 +148,10 @@ class _Predictor:
             method_results=read_method_results(workspace, run),
         )
 
-    def predict(self, batches: Iterable[Sequence[InputImage]], total: int) -> Iterator[tuple[Prediction, str]]:
+    def predict(self, batches: Iterable[Sequence[InputImage]], total: int | None) -> Iterator[tuple[Prediction, str]]:
         """Predict batches of images in order; yield each prediction and the image's thumbnail.
+
+        `total`: number of images of the progress bar; None shows no bar.
 
         An access to test is logged before the model sees one of its images, and for a duplicate of one before its prediction is
         returned.
@@ -159,7 +162,7 @@ class _Predictor:
         known = KnownImages(self.workspace, self.manifest.rows)
         rows = {row.image_id: row for row in self.manifest.rows}
         file_names = read_file_names(self.workspace)
-        with tqdm(total=total, desc="predict", unit="img", disable=None) as bar:
+        with tqdm(total=total, desc="predict", unit="img", disable=True if total is None else None) as bar:
             for batch in batches:
                 if access is None and any(item.digest in test_ids for item in batch):
                     access = open_access(self.workspace, self.run.manifest_version, self.run.id, PREDICT)

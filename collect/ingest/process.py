@@ -11,7 +11,7 @@ from fototeca.collect.files.local_files import read_local_file
 from fototeca.collect.http.client import Downloader
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.http.responses import FetchError
-from fototeca.collect.ingest.validate import ImageRejectedError, accept_image
+from fototeca.collect.store.accept import ImageRejectedError, accept_image
 from fototeca.core.errors import ExternalError
 from fototeca.core.workspace import Workspace
 

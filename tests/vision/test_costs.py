@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fototeca.collect.ingest.validate import ImageRejectedError, accept_image
+from fototeca.collect.store.accept import ImageRejectedError, accept_image
 from fototeca.core.workspace import create_workspace
 from fototeca.vision import image as vision
 from fototeca.vision.costs import check_cost, estimate

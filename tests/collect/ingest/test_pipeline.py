@@ -20,8 +20,8 @@ from fototeca.collect.http.client import Downloader
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.ingest.pipeline import IngestPipeline, ingest_provenances, retry_candidates
-from fototeca.collect.ingest.validate import accept_image
 from fototeca.collect.status import workspace_status, write_attribution
+from fototeca.collect.store.accept import accept_image
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.from_file import label_from_file

@@ -13,7 +13,7 @@ from fototeca.collect.catalog import Catalog
 from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
-from fototeca.collect.ingest.validate import ImageRejectedError, accept_image
+from fototeca.collect.store.accept import ImageRejectedError, accept_image
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates.signatures import read_signature

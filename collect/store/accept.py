@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fototeca.collect.catalog import ERASED, ImageRow
-from fototeca.collect.store import EXTENSIONS, ErasedImageError, store_image
+from fototeca.collect.store.files import EXTENSIONS, ErasedImageError, store_image
 from fototeca.core.memory_budget import MemoryBudget
 from fototeca.core.workspace import Workspace
 from fototeca.vision.exif import read_time_taken
