@@ -26,7 +26,7 @@ def atomic_write(path: Path, temporary_folder: Path | None = None, mode: int = 0
             contains the process id.
         mode: permissions of the file, less those that the umask denies.
     """
-    temporary = (temporary_folder or path.parent) / f".{os.getpid()}.{path.name[:40]}.{os.urandom(4).hex()}.tmp"
+    temporary = _temporary_path(temporary_folder or path.parent, path)
     try:
         with _create(temporary, mode) as file:
             yield file
@@ -38,11 +38,39 @@ def atomic_write(path: Path, temporary_folder: Path | None = None, mode: int = 0
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.replace(path)
     except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename == str(temporary):
-            error.filename = str(path)  # the name that the caller knows
+        _discard(temporary, path, error)
         raise
+
+
+@contextmanager
+def staged_write(path: Path, content: bytes) -> Iterator[Path]:
+    """Write `content` under a temporary name beside `path`, flush it to disk, and yield that name, to be renamed in the block.
+
+    The temporary file is removed when the block ends without having renamed it.
+    """
+    temporary = _temporary_path(path.parent, path)
+    try:
+        with _create(temporary, 0o666) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        _discard(temporary, path, error)
+        raise
+
+
+def _temporary_path(folder: Path, path: Path) -> Path:
+    return folder / f".{os.getpid()}.{path.name[:40]}.{os.urandom(4).hex()}.tmp"
+
+
+def _discard(temporary: Path, path: Path, error: BaseException) -> None:
+    """Remove a temporary file after an error; an error about it names `path`, which the caller knows."""
+    with suppress(OSError):
+        temporary.unlink(missing_ok=True)
+    if isinstance(error, OSError) and error.filename == str(temporary):
+        error.filename = str(path)
 
 
 def _create(path: Path, mode: int) -> IO[bytes]:

@@ -9,7 +9,8 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, Literal
 from fototeca.collect.catalog import Decision
 from fototeca.core.documents import Document, Table, read_table
 from fototeca.core.errors import FototecaError
-from fototeca.core.files import csv_bytes, write_bytes, write_text
+from fototeca.core.files import csv_bytes, staged_write
 from fototeca.core.kinds import Integer, Problem, Record
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
@@ -218,18 +219,16 @@ def manifest_bytes(rows: Iterable[ManifestRow]) -> bytes:
     return csv_bytes(MANIFEST_COLUMNS, (row.cells() for row in sorted(rows, key=lambda row: row.image_id)))
 
 
-def write_manifest(manifest: Manifest, decisions: Sequence[Decision]) -> Path:
-    """Write the CSV of a version, its decisions, and last its JSON. Return the path of the CSV.
+@contextmanager
+def staged_manifest(manifest: Manifest, decisions: Sequence[Decision]) -> Iterator[Callable[[], None]]:
+    """Write the files of a version under temporary names; yield the function that publishes them, the JSON last.
 
-    If a write fails, the files written so far are removed.
+    They are removed if the block ends without publishing them. If one cannot be published, none is.
 
     Raises:
-        FototecaError: the version exists already.
+        FototecaError: the version exists already when it is published.
     """
     target = manifest.path.with_suffix(".json")
-    decisions_path = manifest.path.with_suffix(".decisions.csv")
-    if target.exists():
-        raise FototecaError(f"version {manifest.version} is frozen already", "run the command again to make the next one")
     content = manifest_bytes(manifest.rows)
     assert hashlib.sha256(content).hexdigest() == manifest.sha256
     assert not (problems := read_rows(content, vars(manifest)).problems), problems
@@ -237,14 +236,28 @@ def write_manifest(manifest: Manifest, decisions: Sequence[Decision]) -> Path:
     metadata = _build_metadata(manifest, hashlib.sha256(log).hexdigest(), len(decisions))
     document = json.dumps(metadata, ensure_ascii=False, indent=2) + "\n"
     assert not (wrong := list(METADATA.problems(json.loads(document)))), wrong
-    try:
-        write_bytes(manifest.path, content)
-        write_bytes(decisions_path, log)
-        write_text(target, document)
-    except BaseException:
-        for path in (manifest.path, decisions_path):
-            path.unlink(missing_ok=True)
-        raise
+    files = {manifest.path: content, manifest.path.with_suffix(".decisions.csv"): log, target: document.encode()}
+
+    def publish() -> None:
+        if target.exists():
+            raise FototecaError(f"version {manifest.version} is frozen already", "run the command again to make the next one")
+        try:
+            for path, temporary in staged.items():
+                temporary.replace(path)
+        except BaseException:
+            for path in staged:
+                path.unlink(missing_ok=True)
+            raise
+
+    with ExitStack() as stack:
+        staged = {path: stack.enter_context(staged_write(path, content)) for path, content in files.items()}
+        yield publish
+
+
+def write_manifest(manifest: Manifest, decisions: Sequence[Decision]) -> Path:
+    """Write the CSV of a version, its decisions, and last its JSON: see `staged_manifest`. Return the path of the CSV."""
+    with staged_manifest(manifest, decisions) as publish:
+        publish()
     return manifest.path
 
 

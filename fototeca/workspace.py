@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fototeca.curate.label_issues.find import LabelIssue
     from fototeca.curate.labels.from_file import LabelFileResult
     from fototeca.curate.quality.checks import QualityIssue
-    from fototeca.curate.versions.freeze import FreezeResult
+    from fototeca.curate.versions.freeze_result import FreezeResult
     from fototeca.curate.versions.verify import VerifyResult
     from fototeca.manifest import Manifest
     from fototeca.run import Run

@@ -8,7 +8,7 @@ from fototeca.collect.catalog.erasures import REASON as ERASED
 from fototeca.collect.catalog.events import Action, Actor, ActorKind, Decision, Edit, ReviewState, describe_state, rename_in_label
 from fototeca.collect.catalog.legacy import LEGACY_COLUMNS, parse_legacy_decision
 from fototeca.collect.catalog.local_urls import LOCAL_SCHEME, local_path
-from fototeca.collect.catalog.metadata import AFTER_LAST_VERSION, EXPORT_RECORD
+from fototeca.collect.catalog.metadata import EXPORT_RECORD
 from fototeca.collect.catalog.models import (
     Candidate,
     CandidateOutcome,
@@ -30,7 +30,6 @@ from fototeca.collect.catalog.models import (
 )
 
 __all__ = [
-    "AFTER_LAST_VERSION",
     "ERASED",
     "EXPORT_RECORD",
     "LEGACY_COLUMNS",

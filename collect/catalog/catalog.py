@@ -6,10 +6,11 @@ An image has one status, derived from decisions and deduplication: `accepted`, `
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from fototeca.collect.catalog.app_samples import AppSamples
 from fototeca.collect.catalog.candidates import Candidates
@@ -24,6 +25,11 @@ from fototeca.collect.catalog.metadata import Metadata
 from fototeca.collect.catalog.provenance import Provenances
 from fototeca.collect.catalog.scenes import ScenePairs
 from fototeca.core.workspace import Workspace
+
+MAX_PLANS = 3
+"""Times that something is computed without a lock, before it is computed with one."""
+
+T = TypeVar("T")
 
 
 class Catalog:
@@ -69,3 +75,36 @@ class Catalog:
         FototecaError (4) if the disk is full or broken, or the file is locked.
         """
         return self.database.transaction(durable=durable)
+
+    @contextmanager
+    def planned_transaction(self, plan: Callable[[], T]) -> Iterator[T]:
+        """Yield in a transaction what `plan` computed from the catalog before it, without a lock.
+
+        If people or sources decided meanwhile, it is computed again; after `MAX_PLANS` times, under the lock.
+        """
+        for _ in range(MAX_PLANS):
+            with self.reading():
+                last, value = self.decisions.last_id(), plan()
+            with self.transaction():
+                if self.decisions.last_id() == last:
+                    yield value
+                    return
+        with self.transaction():
+            yield plan()
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Read one state of the catalog in the whole block, while other processes write. The block must not write."""
+        return self.database.reading()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[tuple[Self, str]]:
+        """Yield a connection that reads the state of one moment, and the moment; other processes may write meanwhile.
+
+        No row that the connection reads has a time after the moment, and every row that is stored later has one.
+        """
+        newest = self.candidates.latest_time()
+        with type(self)(self.path) as reader:
+            with self.transaction():  # nothing else writes between the moment and the state that is read
+                moment = self.metadata.reserve_moment(newest)
+                reader.database.begin_reading()
+            yield reader, moment

@@ -40,6 +40,23 @@ class Database:
                     self.connection.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read one state of the catalog in the whole block, while other processes write. The block must not write."""
+        if self.connection.in_transaction:
+            yield
+            return
+        self.begin_reading()
+        try:
+            yield
+        finally:
+            self.connection.execute("ROLLBACK")
+
+    def begin_reading(self) -> None:
+        """Fix the state that this connection reads from here on, until it is closed or rolled back."""
+        self.connection.execute("BEGIN")
+        self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # SQLite takes the snapshot at the first read
+
 
 class Repository:
     """Base of the classes that each read and write some tables of a database."""

@@ -24,6 +24,10 @@ class Erasures(Repository):
         rows = self._sql.execute(f"SELECT {_COLUMNS} FROM erasures ORDER BY image_id")
         return [Erasure(**{**row, "is_complete": bool(row["is_complete"])}) for row in rows]
 
+    def ids(self) -> set[str]:
+        """Return the ids of the erased images."""
+        return self._ids("SELECT image_id FROM erasures")
+
     def get(self, image_id: str) -> Erasure | None:
         """Return the tombstone of an image, or None."""
         return next((row for row in self.all() if row.image_id == image_id), None)
@@ -91,8 +95,8 @@ class Erasures(Repository):
         with self._database.transaction():
             self._sql.executemany("UPDATE erasures SET is_complete = 1 WHERE image_id = ?", [(each,) for each in image_ids])
 
-    def _ids(self, query: str, value: str) -> set[str]:
-        return {row[0] for row in self._sql.execute(query, (value,))}
+    def _ids(self, query: str, *values: str) -> set[str]:
+        return {row[0] for row in self._sql.execute(query, values)}
 
 
 def is_erased(catalog: Path, image_id: str) -> bool:

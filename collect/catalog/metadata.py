@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from fototeca.collect.catalog.checked_rows import HINT
@@ -12,7 +13,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.kinds import TIME, Kind, Problem
 
 AFTER_LAST_VERSION = "after-the-last-version"
-"""Name of the first moment after the last frozen version."""
+"""Name of the first moment after the last one at which a version was planned."""
 
 EXPORT_RECORD = "export:"
 """Prefix of the names under which exported folders are recorded; the value is the version."""
@@ -65,5 +66,12 @@ class Metadata(Repository):
         return {row["name"][len(prefix) :]: row["value"] for row in rows}
 
     def next_time(self) -> str:
-        """Return the current time, or the moment after the last version where the clock was set back before that."""
+        """Return the current time, or the moment after the last plan of a version where the clock was set back before that."""
         return max(now(), self.get_as(AFTER_LAST_VERSION, TIME) or "")
+
+    def reserve_moment(self, newest: str) -> str:
+        """Return the next time, or `newest` if it is later, and make every time given from now on later than it."""
+        moment = max(self.next_time(), newest)
+        later = datetime.fromisoformat(moment) + timedelta(microseconds=1)
+        self.set(AFTER_LAST_VERSION, later.isoformat(timespec="microseconds"))
+        return moment

@@ -133,7 +133,8 @@ def freeze(
 
     Example: fototeca curate freeze --group-by scene --note "after the first review"
     """
-    from fototeca.curate.versions.freeze import freeze_table, freeze_version
+    from fototeca.curate.versions.freeze import freeze_version
+    from fototeca.curate.versions.freeze_result import freeze_table
 
     result = freeze_version(Workspace.find(), seed=seed, ratios=ratios, note=note, leave_out=leave_out or (), group_by=group_by)
     echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else freeze_table(result))

@@ -20,7 +20,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.label_issues.backbone import choose_backbone
 from fototeca.curate.label_issues.confident_learning import Floats, Integers, assign_folds, predict_out_of_fold, score_labels
 from fototeca.curate.labels.categories import split_label
-from fototeca.curate.review.queues import LABEL_ISSUES_AFTER, answered_issues
+from fototeca.curate.review.queues import LABEL_ISSUES_AFTER, answered_issues, store_answered
 from fototeca.curate.snapshot.catalog_state import read_snapshot
 from fototeca.curate.snapshot.split_groups import find_split_groups
 from fototeca.vision.backbones import Backbone
@@ -68,7 +68,7 @@ def find_label_issues(workspace: Workspace, *, model: str | None = None, weights
     Raises:
         FototecaError: there are too few labeled images, or (exit code 4) no weights.
     """
-    with Catalog.open(workspace) as catalog, catalog.transaction():
+    with Catalog.open(workspace) as catalog:
         snapshot = read_snapshot(catalog)
     task = workspace.settings.task
     images = [image for image in snapshot.images if image.status == "accepted" and _has_known_labels(image, workspace.settings)]
@@ -204,15 +204,17 @@ def store_label_issues(workspace: Workspace, issues: Sequence[LabelIssue], after
 
     Images decided after decision number `after` leave the review queues.
     """
-    with Catalog.open(workspace) as catalog, catalog.transaction():
-        before, file_names = answered_issues(catalog), catalog.provenance.file_names()
+    with Catalog.open(workspace) as catalog:
+        file_names = catalog.provenance.file_names()
         named = [replace(issue, file_name=file_names.get(issue.image_id, "")) for issue in issues]
-        new = [issue for issue in named if before.get(issue.image_id) != (issue.kind, issue.label, issue.suggested)]
-        catalog.label_issues.replace(
-            LabelIssueRow(issue.image_id, issue.label, issue.suggested, issue.score, issue.kind, tuple(issue.neighbours))
-            for issue in new
-        )
-        catalog.metadata.set(LABEL_ISSUES_AFTER, str(after))
+        with catalog.planned_transaction(lambda: answered_issues(catalog)) as answered:
+            new = [issue for issue in named if answered.get(issue.image_id) != (issue.kind, issue.label, issue.suggested)]
+            store_answered(catalog, answered)
+            catalog.label_issues.replace(
+                LabelIssueRow(issue.image_id, issue.label, issue.suggested, issue.score, issue.kind, tuple(issue.neighbours))
+                for issue in new
+            )
+            catalog.metadata.set(LABEL_ISSUES_AFTER, str(after))
     return new
 
 

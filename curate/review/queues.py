@@ -225,28 +225,27 @@ def _open_issues(catalog: Catalog, images: Iterable[ImageRow], decisions: Iterab
 
 
 def answered_issues(catalog: Catalog) -> dict[str, tuple[str, ...]]:
-    """Return by image id the last label issue that a person answered: kind, label and suggested label.
-
-    Those answered since the last `curate label-issues` are stored now, because the next run replaces them.
-    """
-    for issue in _newly_answered(catalog, catalog.decisions.all()):
-        _store_answered(catalog, issue.image_id, (issue.kind, issue.label, issue.suggested))
-    return {image_id: tuple(value.split("\n")) for image_id, value in catalog.metadata.with_prefix(ANSWERED).items()}
+    """Return by image id the last label issue that a person answered: kind, label and suggested label."""
+    stored = {image_id: tuple(value.split("\n")) for image_id, value in catalog.metadata.with_prefix(ANSWERED).items()}
+    newly = _newly_answered(catalog, catalog.decisions.all())
+    return stored | {issue.image_id: (issue.kind, issue.label, issue.suggested) for issue in newly}
 
 
-def rename_in_label_issues(catalog: Catalog, old: str, new: str) -> None:
-    """Rename a category in label issues, including the answered ones."""
-    for image_id, (kind, *labels) in answered_issues(catalog).items():
-        _store_answered(catalog, image_id, (kind, *(rename_in_label(label, old, new) for label in labels)))
+def store_answered(catalog: Catalog, answered: Mapping[str, Sequence[str]]) -> None:
+    """Store the answered label issues, since the next run of `curate label-issues` replaces the issues."""
+    for image_id, issue in answered.items():
+        catalog.metadata.set(ANSWERED + image_id, "\n".join(issue))
+
+
+def rename_in_label_issues(catalog: Catalog, answered: Mapping[str, Sequence[str]], old: str, new: str) -> None:
+    """Rename a category in label issues. `answered`: those that `answered_issues` returns."""
+    for image_id, (kind, *labels) in answered.items():
+        store_answered(catalog, {image_id: (kind, *(rename_in_label(label, old, new) for label in labels))})
     issues = [
         replace(issue, label=rename_in_label(issue.label, old, new), suggested=rename_in_label(issue.suggested, old, new))
         for issue in catalog.label_issues.all()
     ]
     catalog.label_issues.replace(issue for issue in issues if issue.kind != "label-error" or issue.label != issue.suggested)
-
-
-def _store_answered(catalog: Catalog, image_id: str, issue: Sequence[str]) -> None:
-    catalog.metadata.set(ANSWERED + image_id, "\n".join(issue))
 
 
 def _newly_answered(catalog: Catalog, decisions: Iterable[Decision]) -> list[LabelIssueRow]:

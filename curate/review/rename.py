@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow, rename_in_label
@@ -11,7 +12,7 @@ from fototeca.core.settings import to_nfc
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.categories import categories_by_image, split_label
 from fototeca.curate.labels.decisions import current_person
-from fototeca.curate.review.queues import rename_in_label_issues
+from fototeca.curate.review.queues import answered_issues, rename_in_label_issues
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,31 @@ def rename_category(workspace: Workspace, old: str, new: str) -> list[LabelChang
     nothing has `old`.
     """
     new = workspace.settings.check(new)
-    with Catalog.open(workspace) as catalog, catalog.transaction():
-        categories = categories_by_image(catalog.decisions.all())
-        old = old if any(old in names for names in categories.values()) else to_nfc(old)
-        if old == new:
-            raise FototecaError(f"the category is already named {old!r}", "pass a different name with --label")
-        images = [image for image in catalog.images.all() if old in categories.get(image.image_id, ())]
-        if not _rename_in_provenance(catalog, old, new) and not images:
-            raise FototecaError(f"no image has the category {old!r}", "see the categories of images: fototeca status")
-        rename_in_label_issues(catalog, old, new)
+    with Catalog.open(workspace) as catalog, catalog.planned_transaction(lambda: _plan_rename(catalog, old)) as plan:
+        if plan.old == new:
+            raise FototecaError(f"the category is already named {plan.old!r}", "pass a different name with --label")
+        if not _rename_in_provenance(catalog, plan.old, new) and not plan.images:
+            raise FototecaError(f"no image has the category {plan.old!r}", "see the categories of images: fototeca status")
+        rename_in_label_issues(catalog, plan.answered, plan.old, new)
         person = current_person()
-        changes = [_rename_in_image(catalog, image, old, new, person) for image in images]
+        changes = [_rename_in_image(catalog, image, plan.old, new, person) for image in plan.images]
         return [change for change in changes if change.old_label != change.new_label]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The category as the catalog spells it, the images that have or had it, and the answered label issues."""
+
+    old: str
+    images: Sequence[ImageRow]
+    answered: Mapping[str, Sequence[str]]
+
+
+def _plan_rename(catalog: Catalog, old: str) -> _Plan:
+    categories = categories_by_image(catalog.decisions.all())
+    old = old if any(old in names for names in categories.values()) else to_nfc(old)
+    images = [image for image in catalog.images.all() if old in categories.get(image.image_id, ())]
+    return _Plan(old, images, answered_issues(catalog))
 
 
 def _rename_in_provenance(catalog: Catalog, old: str, new: str) -> int:

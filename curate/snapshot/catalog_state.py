@@ -39,8 +39,6 @@ class CatalogSnapshot:
     last_decision: int
     threshold: int | None
     """Threshold of the last search for near-duplicates, in bits; None before the first."""
-    newest: str
-    """Latest time of any record, which is later than now if the clock was set back."""
     scenes: Mapping[str, str] = field(default_factory=dict)
     """Scene of each image that is in one, where scenes share a split; empty otherwise."""
 
@@ -56,12 +54,10 @@ THRESHOLD_KIND = Integer(0, 64)
 
 
 def read_snapshot(catalog: Catalog) -> CatalogSnapshot:
-    """Read the current state. Call it inside a transaction for a consistent snapshot."""
-    used = catalog.metadata.get_as(THRESHOLD, THRESHOLD_KIND)
-    newest = catalog.candidates.latest_time()
-    return CatalogSnapshot(
-        tuple(catalog.images.all()), *_read_sources(catalog, "9999"), catalog.decisions.last_id(), used, newest
-    )
+    """Read one state of the catalog: that of now, or that of a connection that reads an earlier moment."""
+    with catalog.reading():
+        used = catalog.metadata.get_as(THRESHOLD, THRESHOLD_KIND)
+        return CatalogSnapshot(tuple(catalog.images.all()), *_read_sources(catalog, "9999"), catalog.decisions.last_id(), used)
 
 
 def read_past_snapshot(catalog: Catalog, metadata: Mapping[str, Any]) -> CatalogSnapshot:
@@ -82,7 +78,7 @@ def read_past_snapshot(catalog: Catalog, metadata: Mapping[str, Any]) -> Catalog
     images = {image_id: replace(image, reviewed=image_id in reviewed) for image_id, image in images.items()}
     sources = _read_sources(catalog, metadata["created"])
     scenes = {image_id: row.scene for image_id, row in groups.items() if row.scene}
-    return CatalogSnapshot(tuple(images.values()), *sources, last_decision, metadata["threshold"], metadata["created"], scenes)
+    return CatalogSnapshot(tuple(images.values()), *sources, last_decision, metadata["threshold"], scenes)
 
 
 def store_groups(catalog: Catalog, version: str, snapshot: CatalogSnapshot) -> None:

@@ -4,75 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
-from fototeca.collect.catalog import AFTER_LAST_VERSION, Catalog, ImageRow, replace_surrogates
+from fototeca.collect.catalog import Catalog, Decision, replace_surrogates
 from fototeca.core.console import notify
-from fototeca.core.counting import count_of
 from fototeca.core.errors import ExternalError, FototecaError
-from fototeca.core.results import Result
+from fototeca.core.locks import lock_name
 from fototeca.core.workspace import Workspace
-from fototeca.curate.duplicates.clustering import BAD_COPY
 from fototeca.curate.manifest import (
-    SPLITS,
     Manifest,
     list_versions,
     manifest_bytes,
     next_version,
     read_manifest,
     read_metadata,
-    write_manifest,
+    staged_manifest,
 )
 from fototeca.curate.review.apart import regroup_apart
-from fototeca.curate.review.queues import CONFLICT, DISAGREED, list_review_items
+from fototeca.curate.review.queues import list_review_items
 from fototeca.curate.scenes.find import compare_scenes, form_scenes
 from fototeca.curate.scenes.flattery import report_scenes
 from fototeca.curate.snapshot.catalog_state import CatalogSnapshot, read_snapshot, store_groups
 from fototeca.curate.versions.decision_log import list_unstored_decisions
+from fototeca.curate.versions.freeze_result import FreezeResult, warn_of_contents
 from fototeca.curate.versions.plan import check_categories, count_left_out, plan_rows
 from fototeca.curate.versions.ratios import DEFAULT_RATIOS, Ratios, read_ratios
-from fototeca.curate.versions.source_splits import source_split_lines
 from fototeca.vision.image import DECODE_VERSION
+
+MAX_PLANS = 3
+"""Plans of one freeze at most, each made because people decided while the one before was made."""
 
 GroupBy = Literal["scene", "none"]
 """Reasons to share a split besides near-duplicates and groups of sources."""
-
-
-@dataclass(frozen=True)
-class FreezeResult(Result):
-    """The version that a freeze made, or the last one where nothing had changed."""
-
-    manifest: Manifest
-    new: bool
-    """True if this call wrote the version."""
-    unlabeled: int
-    """Accepted images left out because they have no label."""
-    unreviewed_negatives: int
-    """Multi-label: images without a label, which count as negatives of all categories although no person reviewed them."""
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    """Accepted images of each category that the version was asked to leave out."""
-    file_names: Mapping[str, str] = field(default_factory=dict)
-    """Original names of the images, by id, where groups leak from one split of their source into another."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the output of `freeze --json`: version, row counts, path, and the exceptions that the version lists."""
-        manifest = self.manifest
-        return {
-            "version": manifest.version,
-            "rows": len(manifest.rows),
-            "splits": manifest.split_counts(),
-            "path": f"{manifest.path.parent.name}/{manifest.path.name}",
-            "new": self.new,
-            "moved": list(manifest.moved),
-            "unsearched": manifest.unsearched,
-            "uneven": list(manifest.uneven),
-            "leaks": list(manifest.leaks),
-            "left_out": dict(self.left_out),
-        }
 
 
 @dataclass(frozen=True)
@@ -132,17 +97,7 @@ def freeze_version(
                 "fix that, and freeze again",
             ) from None
         report_scenes(workspace, catalog, result.manifest, new=result.new)
-    _warn(result)
-    if lost := _count_groups_without_copy([item.image for item in items]):
-        notify(
-            f"warning: {count_of(lost, 'duplicate group has', 'duplicate groups have')} no accepted image, because the copy was"
-            f" rejected as {BAD_COPY} and the others are set aside; run: fototeca curate dedup, and freeze again"
-        )
-    if conflicts := sum(item.image.status == "accepted" and not {CONFLICT, DISAGREED}.isdisjoint(item.queues) for item in items):
-        notify(
-            f"warning: {count_of(conflicts, 'image has', 'images have')} conflicting labels from sources or reviewers;"
-            " to resolve them: fototeca curate review, and freeze again"
-        )
+    warn_of_contents(result, items)
     if note and not result.new:
         notify(f"the note was not stored: {result.manifest.version} is unchanged")
     if not result.new and (seed not in (None, result.manifest.seed) or requested not in (None, tuple(result.manifest.ratios))):
@@ -150,29 +105,53 @@ def freeze_version(
     return result
 
 
-def _freeze(workspace: Workspace, catalog: Catalog, options: _Options) -> FreezeResult:
-    """Draft the version and write it.
+@dataclass(frozen=True)
+class _Plan:
+    """A planned version, the state of the catalog that it was planned on, and the decisions for its file."""
 
-    The groups are stored before the version is written, so that a version that exists can always be rebuilt.
-    They are stored again after it, in case a concurrent freeze has stored other groups meanwhile.
+    result: FreezeResult
+    snapshot: CatalogSnapshot
+    decisions: Sequence[Decision]
+
+
+def _freeze(workspace: Workspace, catalog: Catalog, options: _Options) -> FreezeResult:
+    """Plan the version on a snapshot, without a lock on the catalog, and publish it; if people decided meanwhile, plan again.
+
+    After `MAX_PLANS` plans, the version is that of its moment, and later decisions belong to the next one.
     """
-    with catalog.transaction():
-        snapshot = read_snapshot(catalog)
+    with lock_name(workspace, "freeze", "another process is freezing a version: waiting for it"):
+        for remaining in reversed(range(MAX_PLANS)):
+            plan = _plan(workspace, catalog, options)
+            if not plan.result.new or _publish(catalog, plan, is_last=not remaining):
+                return plan.result
+    raise FototecaError("images were erased while the version was planned: nothing was written", "freeze again")
+
+
+def _plan(workspace: Workspace, catalog: Catalog, options: _Options) -> _Plan:
+    with catalog.snapshot() as (reader, moment):
+        snapshot = read_snapshot(reader)
         if _groups_by_scene(workspace, options):
-            snapshot = replace(snapshot, scenes=form_scenes(catalog, snapshot).scene_of)
-        decisions = list_unstored_decisions(catalog, workspace)
-        has_decisions = any(decision.actor_kind == "person" for decision in decisions)
-        moment = catalog.metadata.next_time()
-        result = _draft(workspace, snapshot, options, has_decisions, moment)
-        if result.new:
-            store_groups(catalog, result.manifest.version, snapshot)
-            later = datetime.fromisoformat(result.manifest.created) + timedelta(microseconds=1)
-            catalog.metadata.set(AFTER_LAST_VERSION, later.isoformat(timespec="microseconds"))
-    if result.new:
-        with catalog.transaction():
-            store_groups(catalog, result.manifest.version, snapshot)
-            write_manifest(result.manifest, decisions)
-    return result
+            snapshot = replace(snapshot, scenes=form_scenes(reader, snapshot).scene_of)
+        decisions = list_unstored_decisions(reader, workspace)
+    has_decisions = any(decision.actor_kind == "person" for decision in decisions)
+    return _Plan(_draft(workspace, snapshot, options, has_decisions, moment), snapshot, decisions)
+
+
+def _publish(catalog: Catalog, plan: _Plan, *, is_last: bool) -> bool:
+    """Write the version; return False, and write none, if its plan is outdated. `is_last`: only erasures make it so.
+
+    The groups are stored first, so that a version that exists can always be rebuilt.
+    """
+    manifest, snapshot = plan.result.manifest, plan.snapshot
+    image_ids = {row.image_id for row in manifest.rows}
+    store_groups(catalog, manifest.version, snapshot)
+    with staged_manifest(manifest, plan.decisions) as publish, catalog.transaction():
+        if not is_last and catalog.decisions.last_id() != snapshot.last_decision:
+            return False
+        if catalog.erasures.ids() & image_ids:
+            return False
+        publish()
+    return True
 
 
 def _draft(workspace: Workspace, snapshot: CatalogSnapshot, options: _Options, has_decisions: bool, moment: str) -> FreezeResult:
@@ -206,7 +185,7 @@ def _draft(workspace: Workspace, snapshot: CatalogSnapshot, options: _Options, h
         ratios=ratios,
         threshold=snapshot.threshold,
         parent=parent.version if parent else None,
-        created=max(moment, snapshot.newest),
+        created=moment,
         note=options.note,
         path=workspace.manifests / f"{version}.csv",
         last_decision=snapshot.last_decision,
@@ -227,23 +206,6 @@ def _identity(manifest: Manifest) -> tuple[object, ...]:
     return manifest.sha256, manifest.categories, manifest.task, manifest.decode_version, manifest.group_by
 
 
-def freeze_table(result: FreezeResult) -> str:
-    """Format a freeze for people: images per category and split, then the exceptions."""
-    manifest = result.manifest
-    counts = manifest.label_counts() | {"all": manifest.split_counts()}
-    width = max(len(name) for name in counts)
-    lines = [f"{manifest.version}: {count_of(len(manifest.rows), 'image')}  {manifest.path}"]
-    lines.append(f"{'':{width}}" + "".join(f"{name:>8}" for name in SPLITS))
-    lines += [f"{label:{width}}" + "".join(f"{row[name]:8}" for name in SPLITS) for label, row in counts.items()]
-    lines += [
-        f"moved: {row['image_id'][:12]} from {row['from']} to {row['to']} because its group merged" for row in manifest.moved
-    ]
-    reasons = {row["label"]: row["reason"] for row in manifest.uneven}
-    lines += [f"uneven: {label}: {reason}" for label, reason in reasons.items()]
-    lines += [f"left out: {label}: {count_of(count, 'image')}" for label, count in result.left_out.items()]
-    return "\n".join([*lines, *(source_split_lines(manifest, result.file_names) if result.new else ())])
-
-
 def _groups_by_scene(workspace: Workspace, options: _Options) -> bool:
     """Return True if scenes share a split: as asked, else as in the last version."""
     if options.group_by is not None:
@@ -259,35 +221,3 @@ def _remaining_categories(workspace: Workspace, leave_out: Sequence[str]) -> tup
     if not (remaining := tuple(name for name in names if name not in unwanted)):
         raise FototecaError("every category is left out", "leave out fewer")
     return remaining
-
-
-def _count_groups_without_copy(images: Sequence[ImageRow]) -> int:
-    """Count groups without an accepted image whose representative was rejected for its quality while others are set aside."""
-    statuses: dict[str, set[str]] = defaultdict(set)
-    for image in images:
-        if image.group:
-            statuses[image.group].add(image.status if image.rejected in ("", BAD_COPY) else "excluded")
-    return sum(members == {"rejected", "duplicate"} for members in statuses.values())
-
-
-def _warn(result: FreezeResult) -> None:
-    """Report on stderr what a person should know before training."""
-    if result.unlabeled:
-        notify(
-            count_of(result.unlabeled, "accepted image has no label and is", "accepted images have no label and are")
-            + " left out; run: fototeca curate review"
-        )
-    if result.unreviewed_negatives:
-        notify(
-            count_of(result.unreviewed_negatives, "image without a label counts", "images without a label count")
-            + " as negative of all categories, unreviewed; run: fototeca curate review"
-        )
-    if not result.new:
-        notify(f"nothing has changed since {result.manifest.version}: no new version was made")
-    if result.manifest.threshold is None:
-        notify("warning: no search for near-duplicates has run, so copies may cross splits; run: fototeca curate dedup")
-    elif late := result.manifest.unsearched:
-        notify(
-            f"warning: {count_of(late, 'image was', 'images were')} not in the last search for near-duplicates, so copies may"
-            " cross splits; run: fototeca curate dedup, and freeze again"
-        )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from fototeca.collect.catalog import Catalog, ImageRow, Provenance
+from fototeca.collect.catalog import Catalog, Decision, ImageRow, Provenance
 from fototeca.collect.store import compute_image_id, list_stored_images
 from fototeca.core.errors import FototecaError
 from fototeca.core.results import Result
@@ -66,8 +67,11 @@ def recover_catalog(workspace: Workspace) -> RecoverResult:
     with Catalog.open(workspace) as catalog:
         catalog.erasures.add(read_tombstones(workspace).values())
         _add_files(workspace, catalog, rows, counts)
-        with catalog.transaction():
-            _replay(workspace, catalog, versions, counts)
+        decisions = [decision for version in versions for decision in read_decision_log(workspace, version)]
+        with catalog.planned_transaction(lambda: _plan_replay(catalog, decisions)) as replay:
+            _replay(catalog, replay, counts)
+        with catalog.planned_transaction(lambda: _find_unreviewed(catalog)) as image_ids:
+            catalog.images.clear_reviewed(image_ids)
     return RecoverResult(**counts.__dict__)
 
 
@@ -107,17 +111,27 @@ def _read_image(workspace: Workspace, path: Path) -> ImageRow | None:
     return replace(row, background=info.background, frame=info.frame, normalized=normalized, taken=read_time_taken(data))
 
 
-def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], counts: _Counts) -> None:
-    """Add the decisions that the catalog lacks, in their original order."""
+@dataclass(frozen=True)
+class _Replay:
+    """Decisions that the catalog lacks, in their original order, and the time of the last review of each image in it."""
+
+    decisions: Sequence[Decision]
+    last_reviews: Mapping[str, str]
+
+
+def _plan_replay(catalog: Catalog, decisions: Sequence[Decision]) -> _Replay:
     existing = catalog.decisions.all()
     keys = {decision.key for decision in existing}
-    newest = {decision.image_id: decision.time for decision in existing if decision.is_review}
-    for decision in (row for version in versions for row in read_decision_log(workspace, version)):
-        if decision.key in keys:
-            continue
+    last_reviews = {decision.image_id: decision.time for decision in existing if decision.is_review}
+    return _Replay([decision for decision in decisions if decision.key not in keys], last_reviews)
+
+
+def _replay(catalog: Catalog, replay: _Replay, counts: _Counts) -> None:
+    """Add the decisions, without those about missing images and those before the last review in the catalog."""
+    for decision in replay.decisions:
         if catalog.images.get(decision.image_id) is None:
             counts.unknown += 1
-        elif decision.action != "apart" and decision.time < newest.get(decision.image_id, ""):
+        elif decision.action != "apart" and decision.time < replay.last_reviews.get(decision.image_id, ""):
             counts.older += 1
         else:
             written = catalog.decisions.add(
@@ -129,7 +143,9 @@ def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], counts:
                 undoes=decision.undoes,
             )
             counts.decisions += written is not None
+
+
+def _find_unreviewed(catalog: Catalog) -> list[str]:
+    """Return the images that count as reviewed although every review of them was undone."""
     reviewed = {decision.image_id for decision in active_reviews(catalog.decisions.all())}
-    catalog.images.clear_reviewed(
-        image.image_id for image in catalog.images.all() if image.reviewed and image.image_id not in reviewed
-    )
+    return [image.image_id for image in catalog.images.all() if image.reviewed and image.image_id not in reviewed]

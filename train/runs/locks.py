@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from fototeca.core.console import notify
 from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import write_text
+from fototeca.core.locks import lock_name
 from fototeca.core.workspace import Workspace
 from fototeca.train.errors import TrainingAborted
 from fototeca.train.runs.registry import ABORT_FILE, Run, read_run
@@ -47,18 +45,8 @@ def full_disk_as_error() -> Iterator[None]:
 @contextmanager
 def lock_run(workspace: Workspace, name: str) -> Iterator[None]:
     """Lock a run or a search; another process that trains it waits here, and then resumes it or finds it finished."""
-    folder = workspace.cache / "locks"  # not in the run's own folder, which --no-resume removes
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / name)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        notify(f"{name} is being trained by another process: waiting for it")
-        lock.acquire()
-    try:
+    with lock_name(workspace, name, f"{name} is being trained by another process: waiting for it"):
         yield
-    finally:
-        lock.release()
 
 
 def check_same_settings(workspace: Workspace, run: Run, identity: Mapping[str, Any]) -> None:

@@ -150,3 +150,30 @@ def test_locked_catalog(catalog: Catalog) -> None:
     with Catalog(catalog.path) as other, other.transaction(), refused as caught:
         accept(catalog, "http://x/1")
     assert caught.value.exit_code == 4
+
+
+def test_planned_transaction_computes_without_a_lock(catalog: Catalog) -> None:
+    """Others write while a plan is computed; it is computed again, and under the lock only if they never stop."""
+    accept(catalog, "http://x/1")
+    image_id = IMAGE_ELEMENT.image_id
+    seen: list[str] = []
+
+    def plan(labels: list[str]) -> str:
+        image = catalog.images.get(image_id)
+        assert image is not None
+        seen.append(image.label)
+        if labels:
+            other.decisions.add(image_id, Edit.relabel(labels.pop()), by=ANA)
+        return image.label
+
+    with Catalog(catalog.path) as other:
+        other.database.connection.execute("PRAGMA busy_timeout = 0")
+        with catalog.planned_transaction(lambda: plan([])) as label:
+            assert label == "" and len(seen) == 1
+        two = ["dog", "cat"]
+        with catalog.planned_transaction(lambda: plan(two)) as label:
+            assert label == "dog" and seen == ["", "", "cat", "dog"]
+        many = ["cat", "dog"] * 3
+        with pytest.raises(FototecaError, match="locked"), catalog.planned_transaction(lambda: plan(many)):
+            pass
+    assert len(seen) == 8, "the last plan is computed under the lock, where nobody else can write"

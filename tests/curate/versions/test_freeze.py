@@ -294,11 +294,15 @@ def test_full_disk_at_the_last_file_removes_earlier_files(
 ) -> None:
     """Files written before the failing one are removed."""
 
-    def raise_disk_full(path: Path, text: str) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+    rename = Path.replace
+
+    def raise_disk_full(path: Path, target: Path) -> Path:
+        if target.suffix == ".json":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return rename(path, target)
 
     add_images(workspace, ["cat"] * 30 + ["dog"] * 30)
-    monkeypatch.setattr("fototeca.curate.manifest.write_text", raise_disk_full)
+    monkeypatch.setattr(Path, "replace", raise_disk_full)
     with pytest.raises(FototecaError, match="No space left"):
         freeze_version(workspace)
     assert list(workspace.manifests.iterdir()) == []

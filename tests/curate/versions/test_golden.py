@@ -23,7 +23,8 @@ from fototeca.curate.manifest import list_versions, read_manifest, read_metadata
 from fototeca.curate.manifest_fields import FIELDS_IF_SET, METADATA_FIELDS, OPTIONAL_METADATA_FIELDS
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
 from fototeca.curate.versions.decision_log import read_decision_log
-from fototeca.curate.versions.freeze import FreezeResult, freeze_version
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.curate.versions.freeze_result import FreezeResult
 from fototeca.curate.versions.rebuild import rebuild_version
 
 Freeze = Callable[..., FreezeResult]

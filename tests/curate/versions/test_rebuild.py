@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +15,6 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.manifest import SplitName, count_rows, encode_splits, manifest_bytes, read_manifest
-from fototeca.curate.snapshot.catalog_state import read_snapshot, store_groups
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
 from fototeca.curate.versions.verify import verify_version
@@ -142,29 +140,6 @@ def test_clock_changes_do_not_affect_a_rebuild(
         add_images(workspace, ["dog"], start=36 + 10 * int(version[-1]))
     assert rebuild_version(workspace, "v001") and rebuild_version(workspace, "v002")
     assert len(read_manifest(workspace, "v001").rows) == 33 and len(read_manifest(workspace, "v002").rows) == 38
-
-
-def test_interrupted_concurrent_freeze_does_not_affect_a_rebuild(
-    workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A concurrent freeze that stored other groups for the same version and stopped does not change the rebuild."""
-    ids = add_images(workspace, ["cat"] * 15 + ["dog"] * 15)
-    group_images(workspace, [ids[:3]], keep_near=True)
-    transaction = Catalog.transaction
-
-    @contextmanager
-    def transaction_with_concurrent_freeze(catalog: Catalog) -> Iterator[None]:
-        with transaction(catalog):
-            yield
-        if not catalog.database.connection.in_transaction:
-            monkeypatch.undo()
-            group_images(workspace, [ids[3:6], ids[15:18]], keep_near=True)
-            store_groups(catalog, "v001", read_snapshot(catalog))
-
-    monkeypatch.setattr(Catalog, "transaction", transaction_with_concurrent_freeze)
-    manifest = freeze_version(workspace).manifest
-    assert len({row.group for row in manifest.rows if row.image_id in ids[:3]}) == 1
-    assert rebuild_version(workspace, "v001")
 
 
 def test_corrected_clock_does_not_affect_a_rebuild(

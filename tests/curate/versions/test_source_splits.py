@@ -15,7 +15,8 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import SPLITS, Manifest, SplitName, read_manifest
 from fototeca.curate.versions import split_optimizer
-from fototeca.curate.versions.freeze import freeze_table, freeze_version
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.curate.versions.freeze_result import freeze_table
 from fototeca.curate.versions.rebuild import rebuild_version
 from fototeca.curate.versions.source_splits import resolve_source_splits
 from fototeca.curate.versions.splits import PRECEDENCE, assign_splits, make_split_group

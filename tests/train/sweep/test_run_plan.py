@@ -236,7 +236,7 @@ def test_second_process_waits_for_the_run(small: Workspace, monkeypatch: pytest.
     """It prints a notice and then finds the run finished."""
     run = train_run(small, TrainConfig("v001", **SMALL))  # type: ignore[arg-type]  # a test's plain dict
     messages: Queue[str] = Queue()
-    monkeypatch.setattr("fototeca.train.runs.locks.notify", messages.put)
+    monkeypatch.setattr("fototeca.core.locks.notify", messages.put)
     with ThreadPoolExecutor(1) as pool:
         with lock_run(small, run.id):
             other = pool.submit(train_run, small, TrainConfig("v001", **SMALL))  # type: ignore[arg-type]
