@@ -5,9 +5,8 @@ Source: spec.openapis.org/oas/v3.1.0.
 
 from __future__ import annotations
 
+from importlib.metadata import version as installed_version
 from typing import Any
-
-from fototeca import __version__
 
 _TEXT = {"type": "string"}
 _NUMBER = {"type": "number"}
@@ -87,7 +86,11 @@ def openapi_document(run_ids: list[str]) -> dict[str, Any]:
     plain = {"responses": {"200": {"description": "OK"}}}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "fototeca", "version": __version__, "summary": "Predictions of trained image classifiers."},
+        "info": {
+            "title": "fototeca",
+            "version": installed_version("fototeca"),
+            "summary": "Predictions of trained image classifiers.",
+        },
         "security": [{"key": []}],
         "paths": {
             "/predict": {"post": predict},
