@@ -124,3 +124,11 @@ def test_documentation_site_builds_strictly(tmp_path: Path) -> None:
         parser.feed(page.read_text(encoding="utf-8"))
         assert parser.urls == [], page
     assert not [path for path in (tmp_path / "site").rglob("*.css") if re.search(r"url\(['\"]?(?:https?:)?//", path.read_text())]
+
+
+def test_security_page_names_tests_that_exist() -> None:
+    """Each promise names a file of tests, or a test in it."""
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "SECURITY.md").read_text(encoding="utf-8"))
+    assert len(named) > 25
+    for file, test in named:
+        assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8"), (file, test)

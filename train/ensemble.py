@@ -21,7 +21,7 @@ from fototeca.train.runs.inference import to_probabilities
 from fototeca.train.runs.load import read_tensors
 from fototeca.train.runs.locks import full_disk_as_error
 from fototeca.train.runs.metrics import RunMetrics
-from fototeca.train.runs.registry import write_config, write_done
+from fototeca.train.runs.registry import Predictions, write_config, write_done
 from fototeca.train.runs.weights_io import save_model
 from fototeca.train.runs.write_predictions import write_predictions
 from fototeca.train.training.data import ImageDataset, encode_labels, locate_images
@@ -101,7 +101,7 @@ def _check_members(members: Sequence[Run]) -> None:
 
 def _average_predictions(run: Run, members: Sequence[Run], manifest: Manifest, method: Method, start: float) -> None:
     """Write the mean of the members' probabilities, with equal weights or weights selected on validation."""
-    predictions = {split: [member.predictions(split) for member in members] for split in SPLITS}
+    predictions = {split: [_read_predictions(member, manifest, split) for member in members] for split in SPLITS}
     labels = encode_labels(manifest.split("val"), manifest.categories, manifest.task == "multi")
     weights = np.full(len(members), 1 / len(members))
     if method == "weighted":
@@ -117,6 +117,15 @@ def _average_predictions(run: Run, members: Sequence[Run], manifest: Manifest, m
         member_weights=weights[weights > 0].tolist(),
     )
     _write_results(run, manifest, mean, sum(member.metrics.parameters for member in used), time.perf_counter() - start)
+
+
+def _read_predictions(member: Run, manifest: Manifest, split: str) -> Predictions:
+    """Return a member's predictions of a split. FototecaError unless they are of its images, in their order."""
+    predictions = member.predictions(split)
+    if list(predictions.image_ids) != [row.image_id for row in manifest.split(split)]:
+        problem = f"{member.id} does not have the predictions of all {split} images of {manifest.version}, and no others"
+        raise FototecaError(problem, "if images were erased: freeze a new version and train on it; else train the run again")
+    return predictions
 
 
 def _select_weights(probabilities: Sequence[FloatArray], labels: torch.Tensor) -> DoubleArray:

@@ -241,6 +241,17 @@ def test_snapshots_of_one_run_make_an_ensemble(small: Workspace) -> None:
     assert np.abs(predict_val(small, combined) - combined.predictions("val").probabilities).max() < 1e-4
 
 
+def test_predictions_of_other_images_are_rejected(small: Workspace) -> None:
+    """Rows that are missing, as after an erasure, and rows in another order."""
+    runs = [trained(small, seed=seed) for seed in (0, 1)]
+    path = runs[1].folder / "predictions-val.csv"
+    head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    for changed in (rows[1:], [*rows[1:], rows[0]]):
+        path.write_text(head + "".join(changed), encoding="utf-8")
+        with pytest.raises(FototecaError, match="does not have the predictions of all val images of v001"):
+            make_ensemble(small, [run.id for run in runs])
+
+
 def test_impossible_ensembles_are_rejected(small: Workspace) -> None:
     """A single run without snapshots, and a soup of two image sizes."""
     first, second = trained(small, epochs=1), trained(small, epochs=1, image_size=48)
