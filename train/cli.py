@@ -49,7 +49,7 @@ def _print(summaries: RunSummary | list[RunSummary], as_json: bool) -> None:
 @app.command()
 def run(
     manifest: ManifestOption,
-    model: Annotated[str, typer.Option(help="cnn, cnn-cbam, resnet18-cbam, resnet50-cbam or a torchvision model.")],
+    model: Annotated[str, typer.Option(help="cnn, cnn-cbam, resnet18-cbam, resnet50-cbam, a torchvision model, or timm/NAME.")],
     regime: Annotated[
         Literal["scratch", "features", "finetune"],
         typer.Option(help="What is trained: all from random weights, a head, or a pretrained network."),

@@ -120,4 +120,4 @@ def _run_id(config: TrainConfig, identity: Mapping[str, Any]) -> str:
     hashed = {name: value for name, value in identity.items() if (name, value) != ("decode_version", 1)}
     digest = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:6]
     head = f"-{config.head}" if config.regime == "features" else ""
-    return f"{config.model}-{config.regime}{head}-{config.manifest}-{digest}"
+    return f"{config.model.replace('/', '-')}-{config.regime}{head}-{config.manifest}-{digest}"

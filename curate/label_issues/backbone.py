@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from fototeca.core.errors import FototecaError
 from fototeca.vision.backbones import Backbone, load_backbone
+from fototeca.vision.timm_models import PACKAGED_MODEL
 from fototeca.vision.weights import best_weights
 
 PREFERRED = (
@@ -13,6 +17,7 @@ PREFERRED = (
     "resnet50",
     "convnext_tiny",
     "mobilenet_v3_large",
+    PACKAGED_MODEL,
     "resnet34",
     "resnet18",
     "mobilenet_v3_small",
@@ -36,7 +41,23 @@ def choose_backbone(model: str | None, weights: str | None) -> Backbone:
         model = guess_model(Path(str(weights)).name)
         if model is None:
             raise FototecaError(f"cannot tell the model from the name {Path(str(weights)).name!r}", "pass --model NAME as well")
-    return load_backbone(model, weights or "DEFAULT")
+    return with_whole_images(load_backbone(model, weights or "DEFAULT"))
+
+
+def with_whole_images(backbone: Backbone) -> Backbone:
+    """Return the backbone with a preprocessing that shows whole images: a label may be about what the middle square cuts off.
+
+    The side is 9/7 of the published one, where the network takes it: objects of the training crops look larger than those of
+    whole images (Touvron et al. 2019, arxiv.org/abs/1906.06423).
+    """
+    preprocessing = backbone.preprocessing.fitted("squash")
+    larger = preprocessing.at(round(preprocessing.crop * 9 / 7))
+    try:
+        with torch.inference_mode():
+            backbone.module(torch.zeros(1, 3, larger.crop, larger.crop))
+    except (RuntimeError, AssertionError):  # a transformer of one size
+        larger = preprocessing
+    return replace(backbone, preprocessing=larger)
 
 
 def guess_model(name: str) -> str | None:

@@ -19,6 +19,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs.registry import Run, read_run
 from fototeca.vision.preprocessing import Preprocessing
+from fototeca.vision.timm_models import PACKAGED
 from fototeca.vision.weights import weight_members
 
 
@@ -37,7 +38,7 @@ def absolute_weights(config: TrainConfig) -> str | None:
     weights = config.weights
     if weights is None or weights.startswith("run:"):
         return weights
-    names = {"DEFAULT", *(member.name for member in weight_members(config.model))}
+    names = {"DEFAULT", PACKAGED, *(member.name for member in weight_members(config.model))}
     return weights if weights in names else str(Path(weights).expanduser().absolute())
 
 

@@ -11,6 +11,7 @@ from fototeca.train.config import TrainConfig
 from fototeca.train.runs import Run
 from fototeca.train.sweep.plan import Point, describe
 from fototeca.train.sweep.results import FailedPoint, SweepResult
+from fototeca.vision.timm_models import PACKAGED_MODEL
 from fototeca.vision.weights import best_weights, find_weights
 
 DEFAULT_PLAN: tuple[Point, ...] = (
@@ -26,7 +27,16 @@ DEFAULT_PLAN: tuple[Point, ...] = (
 """Points of the plan where all weights are available."""
 
 SUBSTITUTE_MODELS = (
-    *("resnet18", "mobilenet_v3_small", "regnet_y_400mf", "efficientnet_b0", "squeezenet1_1", "squeezenet1_0", "resnet50"),
+    *(
+        "resnet18",
+        "mobilenet_v3_small",
+        "regnet_y_400mf",
+        "efficientnet_b0",
+        PACKAGED_MODEL,
+        "squeezenet1_1",
+        "squeezenet1_0",
+        "resnet50",
+    ),
 )
 """Models whose weights on disk replace those that are not available."""
 

@@ -16,7 +16,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.train.config import TrainConfig
 from fototeca.vision.backbones import classifier_of
 
-CONTAINERS = ("features", "trunk_output", "layers", "encoder", "blocks")
+CONTAINERS = ("features", "trunk_output", "layers", "encoder", "blocks", "stages")
 """Children whose own children are the stages of a network."""
 
 DROPOUT_LAYERS = (_DropoutNd, StochasticDepth)

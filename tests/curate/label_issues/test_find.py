@@ -30,7 +30,8 @@ from fototeca.curate.label_issues.confident_learning import (
 from fototeca.curate.label_issues.find import LabelIssue, find_label_issues, rank_label_issues, robust_score
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.review.queues import SUGGESTED, items_in_queue, list_review_items
-from fototeca.vision.backbones import build_model
+from fototeca.vision import weights
+from fototeca.vision.backbones import build_model, load_backbone
 from fototeca.vision.weights import cached_path, weight_members
 
 
@@ -188,10 +189,20 @@ def test_decision_during_the_run_closes_the_issue(
     assert suspected == [ids[1]]
 
 
+def test_backbones_see_whole_images() -> None:
+    """Squashed to 9/7 of the published side, or to that side where the network takes no other."""
+    side = {"squeezenet1_0": 288, "vit_b_32": 224}
+    for model, expected in side.items():
+        preprocessing = backbone.with_whole_images(load_backbone(model, None)).preprocessing
+        assert (preprocessing.fit, preprocessing.crop, preprocessing.resize) == ("squash", expected, expected)
+
+
 def test_choose_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The best cached backbone is chosen, else a small downloaded one; a model name or weights file overrides it."""
     loaded: list[tuple[str, str]] = []
     monkeypatch.setattr(backbone, "load_backbone", lambda *arguments: loaded.append(arguments))
+    monkeypatch.setattr(backbone, "with_whole_images", lambda backbone: backbone)
+    monkeypatch.setattr(weights, "find_packaged", lambda model: None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     files = [cached_path(weight_members(name)[0]) for name in ("squeezenet1_0", "resnet50")]
     assert all(path.is_relative_to(tmp_path) for path in files)
@@ -202,12 +213,16 @@ def test_choose_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         choose_backbone(None, None)
     choose_backbone(None, "/far/resnet18-f37072fd.pth")
     choose_backbone("vgg11", None)
+    files[1].unlink()
+    monkeypatch.setattr(weights, "find_packaged", lambda model: tmp_path)
+    choose_backbone(None, None)
     assert loaded == [
         ("mobilenet_v3_small", "DEFAULT"),
         ("squeezenet1_0", "IMAGENET1K_V1"),
         ("resnet50", "IMAGENET1K_V1"),
         ("resnet18", "/far/resnet18-f37072fd.pth"),
         ("vgg11", "DEFAULT"),
+        ("timm/tf_efficientnet_lite0", "packaged"),
     ]
     with pytest.raises(FototecaError, match="cannot tell the model"):
         choose_backbone(None, "/far/mine.pth")

@@ -16,6 +16,7 @@ from fototeca.train.sweep.default_plan import DEFAULT_PLAN, MIN_RUNS, make_defau
 from fototeca.train.sweep.results import SweepResult
 from fototeca.train.sweep.run_plan import sweep
 from fototeca.vision.backbones import build_model
+from fototeca.vision.timm_models import PACKAGED, PACKAGED_MODEL
 
 FILES = {
     "resnet18": "resnet18-f37072fd.pth",
@@ -37,6 +38,7 @@ def requested_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     (tmp_path / "torch" / "hub" / "checkpoints").mkdir(parents=True)
     monkeypatch.setattr("fototeca.vision.weights.urllib.request.urlopen", fail)
+    monkeypatch.setattr("fototeca.vision.weights.find_packaged", lambda model: None)
     monkeypatch.setattr(config, "DEFAULT_EPOCHS", dict.fromkeys(config.DEFAULT_EPOCHS, 1))
     return urls
 
@@ -106,3 +108,17 @@ def test_available_weights_replace_missing_ones(small: Workspace, add_weights: L
     assert len(shapes) == len(set(shapes)) >= MIN_RUNS
     assert {point["model"] for point in plan} == {"cnn", "cnn-cbam", "resnet18"}
     assert {failed.point.split()[0] for failed in result.failed} == {"resnet50", "regnet_y_400mf"}
+
+
+def test_packaged_weights_replace_missing_ones(
+    small: Workspace, requested_urls: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where no file of torchvision is on disk, the network is not trained first: ImageNet weights come as a package."""
+    monkeypatch.setattr("fototeca.vision.weights.find_packaged", lambda model: tmp_path if model == PACKAGED_MODEL else None)
+    monkeypatch.setattr("fototeca.vision.weights.file_sha256", lambda path: "0" * 64)
+    monkeypatch.setattr("fototeca.vision.weights.tensor_names", lambda model: ())
+    points = make_default_plan("v001", None, SweepResult(), train_nothing)
+    assert len(points) == 8
+    assert {(point["model"], point["weights"]) for point in points if point["regime"] != "scratch"} == {
+        (PACKAGED_MODEL, PACKAGED)
+    }

@@ -148,7 +148,7 @@ def test_external_failures_do_not_use_up_trials(small: Workspace, monkeypatch: p
 def test_second_process_waits_for_the_search(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """It then finds the finished trials; none is taken for a killed one."""
     messages: Queue[str] = Queue()
-    monkeypatch.setattr("fototeca.train.runs.locks.notify", messages.put)
+    monkeypatch.setattr("fototeca.core.locks.notify", messages.put)
     started: list[TrainConfig] = []
 
     def fake_train(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
