@@ -317,5 +317,4 @@ class Workspace(CollectingWorkspace):
         """
         from fototeca.analysis.report.page import write_report
 
-        folder = Path(output) if output is not None else None
-        return write_report(self, version, lang=lang, output=folder, pdf=pdf, clean=clean)
+        return write_report(self, version, lang=lang, output=Path(output) if output else None, pdf=pdf, clean=clean)
