@@ -10,6 +10,7 @@ import typer
 
 from fototeca.core.console import echo, notify
 from fototeca.core.errors import EXIT_SHORT
+from fototeca.core.settings import Language
 from fototeca.core.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Evaluate, compare and explain models, classify new images, write the report.")
@@ -256,9 +257,10 @@ def serve(
 @app.command()
 def report(
     manifest: Annotated[str, typer.Option(help="Dataset version: v001, or latest.")],
-    lang: Annotated[Literal["es", "en"], typer.Option(help="Language of the report.")] = "en",
+    lang: Annotated[Language | None, typer.Option(help="Language of the report. Default: the workspace's.")] = None,
     output: OutputOption = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also print it to PDF with Chromium.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Leave out the list of texts that are still to be written.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write the report of a dataset version and its models as one HTML file that works offline.
@@ -267,7 +269,7 @@ def report(
     """
     from fototeca.analysis.report.page import write_report
 
-    result = write_report(Workspace.find(), manifest, lang=lang, output=output, pdf=pdf)
+    result = write_report(Workspace.find(), manifest, lang=lang, output=output, pdf=pdf, clean=clean)
     _print_paths(result.paths, as_json)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from math import isfinite
 from pathlib import Path
 
 from fototeca.analysis.tabular import FormattedNumber
+from fototeca.core.settings import Language
 
 PAGES = Path(__file__).parent / "pages"
 
@@ -21,11 +23,12 @@ class Texts:
         '1 image'
     """
 
-    language: str
+    language: Language
     entries: dict[str, str]
 
     @classmethod
-    def load(cls, language: str) -> Texts:
+    @cache
+    def load(cls, language: Language) -> Texts:
         """Return the texts of `es` or `en`."""
         document = tomllib.loads((PAGES / f"{language}.toml").read_text(encoding="utf-8"))
         return cls(language, dict(_flatten(document)))

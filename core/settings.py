@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fototeca.core.console import escape_text
 from fototeca.core.errors import FototecaError
@@ -28,7 +29,16 @@ MIN_TARGET = 100
 """Accepted images per category below which fototeca warns."""
 
 
+_DATASET_KEYS = ("name", "task", "target", "contact", "mirror", "language")
+
+
 Task = Literal["single", "multi"]
+
+
+Language = Literal["en", "es"]
+"""Languages of the report, its text and its pictures."""
+
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,8 @@ class Settings:
     categories: tuple[Category, ...]
     mirror: bool = True
     """False: a mirrored or turned image is another class or wrong, as with text and arrows."""
+    language: Language = "en"
+    """Language of reports and drawings where a command names none."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,16 +97,25 @@ def read_settings(path: Path) -> Settings:
     task = dataset.get("task", "single")
     target = dataset.get("target", 150)
     mirror = dataset.get("mirror", True)
+    language = dataset.get("language", locale_language())
     if task not in ("single", "multi"):
         raise FototecaError(f"{path}: task is {task!r}", 'write task = "single" or task = "multi"')
     if not isinstance(target, int) or isinstance(target, bool) or target < 1:
         raise FototecaError(f"{path}: target is {target!r}", "write a whole number above 0")
     if not isinstance(mirror, bool):
         raise FototecaError(f"{path}: mirror is {mirror!r}", "write mirror = true or mirror = false")
+    if language not in LANGUAGES:
+        raise FototecaError(f"{path}: language is {language!r}", f"write one of: {', '.join(LANGUAGES)}")
     if len({category.name for category in categories}) < max(len(categories), 1):
         raise FototecaError(f"{path} has no categories, or one of them twice", "write one table per category: [categories.NAME]")
     name = check_name(dataset.get("name", path.parent.name), "dataset")
-    return Settings(name, task, target, dataset.get("contact", ""), categories, mirror)
+    return Settings(name, task, target, dataset.get("contact", ""), categories, mirror, language)
+
+
+def locale_language() -> Language:
+    """Return `es` where the environment asks for Spanish messages, else `en`."""
+    asked = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
+    return "es" if asked.lower().startswith("es") else "en"
 
 
 def _tables(path: Path, document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:  # dataset, categories
@@ -105,7 +126,7 @@ def _tables(path: Path, document: dict[str, Any]) -> tuple[dict[str, Any], dict[
         )
     if unsupported := [name for name in TRUSTED_TABLES if name in document]:
         raise FototecaError(f"{path}: [{unsupported[0]}] is not supported by this version", "remove the table")
-    for table, known in ((document, ("dataset", "categories")), (dataset, ("name", "task", "target", "contact", "mirror"))):
+    for table, known in ((document, ("dataset", "categories")), (dataset, _DATASET_KEYS)):
         if unknown := sorted(table.keys() - {*known}):
             raise FototecaError(f"{path}: unknown key {unknown[0]!r}", f"known keys: {', '.join(known)}")
     if no_text := [name for name in ("name", "contact") if not isinstance(dataset.get(name, ""), str)]:

@@ -12,21 +12,9 @@ from shlex import quote
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
-from fototeca.core.settings import CONFIG_NAME, Settings, Task, check_name, read_settings
+from fototeca.core.report_text import report_template
+from fototeca.core.settings import CONFIG_NAME, Language, Settings, Task, check_name, locale_language, read_settings
 from fototeca.core.trust import check_links, check_tables
-
-REPORT_TEMPLATE = """\
-<!-- Your own text for the report, in Markdown. The report marks empty sections as missing. -->
-
-## motivation
-
-## collection
-
-## challenges
-
-## conclusions
-"""
-"""Initial `report.md`; the headings are keys, the same in every language."""
 
 
 class Workspace:
@@ -123,7 +111,13 @@ class Workspace:
 
 
 def create_workspace(
-    root: Path, names: Sequence[str], *, task: Task = "single", target: int = 150, contact: str = ""
+    root: Path,
+    names: Sequence[str],
+    *,
+    task: Task = "single",
+    target: int = 150,
+    contact: str = "",
+    language: Language | None = None,
 ) -> Workspace:
     """Create a workspace. FototecaError if `root` is one already or a name is invalid.
 
@@ -133,6 +127,7 @@ def create_workspace(
         task: one label per image, or any number.
         target: accepted images wanted per category.
         contact: e-mail address sent in the User-Agent.
+        language: of reports and drawings; default: that of the environment.
     """
     if not names:
         raise FototecaError("a workspace needs categories", "pass --category NAME once per category")
@@ -147,11 +142,13 @@ def create_workspace(
     workspace.manifests.mkdir(parents=True, exist_ok=True)
     workspace.data.mkdir(exist_ok=True)
     name = re.sub(r'[|/\\\x00-\x1f\x7f"]', "-", workspace.root.name.strip(". ")) or "dataset"
-    lines = ["[dataset]", f"name = {_toml(name)}", f"task = {_toml(task)}", f"target = {target}", f"contact = {_toml(contact)}"]
+    language = language or locale_language()
+    lines = ["[dataset]", f"name = {_toml(name)}", f"task = {_toml(task)}", f"target = {target}"]
+    lines += [f"contact = {_toml(contact)}", f"language = {_toml(language)}"]
     for category in names:
         lines += ["", f"[categories.{_toml(category)}]", f"queries = [{_toml(category)}]"]
     write_text(workspace.root / ".gitignore", "/data\n.*.tmp\n")
-    write_text(workspace.report_text, REPORT_TEMPLATE)
+    write_text(workspace.report_text, report_template(language))
     write_text(workspace.config, "\n".join(lines) + "\n")
     return workspace
 

@@ -42,22 +42,39 @@ TARGET = 150
 """More than the gallery holds of any category, so that every tile is collected."""
 
 REPORT_TEXT = """\
-## motivation
+## Motivation
 
 Six traffic signs that are easily confused from a distance, drawn by the demo itself: the copies, errors and faults planted among
 the images are known, so the results of every stage can be compared with the truth.
 
-## collection
+## Usefulness
+
+None on the road: the classifier is an example that takes minutes, to read and to change.
+
+## Collection
 
 A local gallery was searched with a real browser: a consent dialog, tiles that load while scrolling, full images behind a
 click, an image that opted out, one that robots.txt forbids, one answered with 429 first.
 
-## challenges
+## Challenges
 
 Copies in other sizes and qualities, images under a wrong sign, broken files, signs that are small, tilted, worn, partly
 hidden or badly lit.
 
-## conclusions
+## Models and experiments
+
+Two networks trained from scratch on 64-pixel images, three classifiers over the features of a pretrained network, and the same
+network fine-tuned: the regimes can be compared on one dataset.
+
+## Error analysis
+
+The planted label errors are known: the table that the demo prints tells how many of them the analysis finds.
+
+## Test set
+
+The best model on validation was evaluated once, at the end.
+
+## Conclusions
 
 Drawn images are easier than photographs; this shows that the pipeline works, not the accuracy to expect on photographs.
 """
@@ -118,7 +135,7 @@ def _workspace(folder: Path) -> Workspace:
     """Open or create the demo's workspace. FototecaError if the folder holds another workspace."""
     workspace = Workspace(folder)
     if not workspace.config.exists():
-        workspace = create_workspace(folder, list(CATEGORIES), target=TARGET, contact="demo@example.org")
+        workspace = create_workspace(folder, list(CATEGORIES), target=TARGET, contact="demo@example.org", language="en")
         write_text(workspace.report_text, REPORT_TEXT)
     if set(workspace.settings.names) != set(CATEGORIES):
         raise FototecaError(f"{workspace.root} is the workspace of another task", "give a new folder: fototeca demo DIR")

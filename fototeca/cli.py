@@ -19,7 +19,7 @@ from fototeca.collect.cli.main import app as collect_app
 from fototeca.core.console import echo, escape_text, notify
 from fototeca.core.errors import EXIT_DONE, EXIT_OUTSIDE, EXIT_USAGE, FototecaError
 from fototeca.core.mirror_hint import mirror_hint
-from fototeca.core.settings import MIN_TARGET, Task
+from fototeca.core.settings import MIN_TARGET, Language, Task
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.cli.main import app as curate_app
 from fototeca.train.cli import app as train_app
@@ -70,12 +70,13 @@ def init(
     task: Annotated[Task, typer.Option(help="single: one label per image; multi: zero or more.")] = "single",
     target: Annotated[int, typer.Option(help="Accepted images wanted per category.")] = 150,
     contact: Annotated[str, typer.Option(help="Your e-mail address, sent in the User-Agent.")] = "",
+    lang: Annotated[Language | None, typer.Option(help="Language of the report. Default: the system's, else en.")] = None,
 ) -> None:
     """Create a workspace, the folder of one classification task.
 
     Example: fototeca init perros --category beagle --category pug --contact me@example.org
     """
-    workspace = create_workspace(folder, category, task=task, target=target, contact=contact)
+    workspace = create_workspace(folder, category, task=task, target=target, contact=contact, language=lang)
     if contact and "@" not in contact:
         notify(f"warning: {contact!r} is not an e-mail address; sites cannot contact you")
     if target < MIN_TARGET:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fototeca.collecting import CollectingWorkspace
-from fototeca.core.settings import Task
+from fototeca.core.settings import Language, Task
 from fototeca.core.workspace import create_workspace
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Workspace(CollectingWorkspace):
         task: Task = "single",
         target: int = 150,
         contact: str = "",
+        language: Language | None = None,
     ) -> Workspace:
         """Create a workspace. FototecaError if the folder is one already or a name is invalid.
 
@@ -56,8 +57,10 @@ class Workspace(CollectingWorkspace):
             task: "single" for one label per image, "multi" for any number.
             target: accepted images wanted per category.
             contact: e-mail address sent in the User-Agent.
+            language: of reports and drawings, "en" or "es"; default: that of the environment.
         """
-        return cls(create_workspace(Path(path), categories, task=task, target=target, contact=contact).root)
+        created = create_workspace(Path(path), categories, task=task, target=target, contact=contact, language=language)
+        return cls(created.root)
 
     @classmethod
     def open(cls, path: Path | str | None = None) -> Workspace:
@@ -295,16 +298,23 @@ class Workspace(CollectingWorkspace):
         return [open_run(self, run.id) for run in list_runs(self)]
 
     def report(
-        self, version: str = "latest", *, lang: Literal["es", "en"] = "en", output: Path | str | None = None, pdf: bool = False
+        self,
+        version: str = "latest",
+        *,
+        lang: Language | None = None,
+        output: Path | str | None = None,
+        pdf: bool = False,
+        clean: bool = False,
     ) -> ReportResult:
         """Write the report of a version and return the files.
 
         Args:
             version: "v001", or "latest".
-            lang: "es" or "en".
+            lang: "es" or "en"; default: the workspace's.
             output: folder; by default `data/reports/VERSION`.
             pdf: write a PDF too, which needs Chromium.
+            clean: leave out the list of texts that are still to be written.
         """
         from fototeca.analysis.report.page import write_report
 
-        return write_report(self, version, lang=lang, output=Path(output) if output is not None else None, pdf=pdf)
+        return write_report(self, version, lang=lang, output=Path(output) if output else None, pdf=pdf, clean=clean)

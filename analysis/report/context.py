@@ -19,10 +19,11 @@ from fototeca.analysis.file_names import read_file_names
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.images import data_uri, thumbnail
 from fototeca.analysis.plots.svg import Figure
-from fototeca.analysis.report.html import Content, block, code, facts, figure, join, link, note, paragraph, span, table
-from fototeca.analysis.report.markdown import read_user_texts, render_markdown
+from fototeca.analysis.report.html import Content, code, facts, figure, join, link, note, paragraph, span, table
+from fototeca.analysis.report.own_words import OwnWords
 from fototeca.analysis.tabular import Table, row_link
 from fototeca.core.errors import FototecaError
+from fototeca.core.report_text import read_report_text
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, ManifestRow
@@ -38,6 +39,7 @@ class ReportContext:
         manifest: the reported version.
         texts: the texts of the report's language.
         folder: where the page will be written; links are relative to it.
+        clean: leave out what is only for the author: texts to write, commands that would add content.
         figures: drawings added so far, written as files beside the page.
         data_tables: tables added so far, written as CSV beside the page.
         run_errors: runs left out of the report, with the reason.
@@ -47,6 +49,7 @@ class ReportContext:
     manifest: Manifest
     texts: Texts
     folder: Path
+    clean: bool = False
     figures: list[Figure] = field(default_factory=list)
     data_tables: list[Table] = field(default_factory=list)
     run_errors: dict[str, str] = field(default_factory=dict)
@@ -121,9 +124,9 @@ class ReportContext:
         return read_access_log(self.workspace, self.manifest.version)
 
     @cached_property
-    def user_texts(self) -> dict[str, str]:
+    def own_words(self) -> OwnWords:
         """The sections of `report.md`."""
-        return read_user_texts(self.workspace.report_text)
+        return OwnWords(read_report_text(self.workspace.report_text), self.texts)
 
     def render_part(self, render: Callable[[], Markup]) -> Markup:
         """Return `render()`, or a note with its error: one damaged file must not prevent the rest of the report."""
@@ -131,13 +134,6 @@ class ReportContext:
             return render()
         except Exception as error:
             return note(self.texts("part.failed", reason=_describe_error(error, hint=True)), "warn")
-
-    def user_section(self, name: str) -> Markup:
-        """Return a section of `report.md` as HTML, or a note that it is empty."""
-        text = self.user_texts[name]
-        if text:
-            return block(render_markdown(text), "own")
-        return note(self.texts("user_text.missing", heading=f"## {name}"), "missing")
 
     def label_text(self, name: str) -> str:
         """Return a label for display: several categories are separated so that a line can break between them."""
@@ -171,7 +167,8 @@ class ReportContext:
             kind: a CSS class.
         """
         self.figures.append(drawing)
-        return figure(drawing, caption, self._data_links(drawing.name, source), kind)
+        content = figure(drawing, caption, self._data_links(drawing.name, source), kind)
+        return content + self._own_words_on(drawing.name)
 
     def add_table(
         self,
@@ -191,13 +188,18 @@ class ReportContext:
         self.data_tables.append(Table(name, tuple(head), tuple(tuple(row) for row in rows)))
         hrefs = [self.row_href(name, index) for index in range(len(rows))]
         content = table(head, rows, caption=caption, numeric=numeric, strong=strong, hrefs=hrefs)
-        return join([content, paragraph(self._data_links(name, source), "source")])
+        return join([content, paragraph(self._data_links(name, source), "source"), self._own_words_on(name)])
 
     def add_facts(self, name: str, pairs: Sequence[tuple[str, str]], source: str = "") -> Markup:
         """Register names with values for export as `NAME.csv` and return them as HTML; values link to their row of the file."""
         self.data_tables.append(Table(name, ("name", "value"), tuple(pairs)))
         linked = [(label, link(value, self.row_href(name, index))) for index, (label, value) in enumerate(pairs)]
         return join([facts(linked), paragraph(self._data_links(name, source), "source")])
+
+    def _own_words_on(self, name: str) -> Markup:
+        """Return the user's text on a figure or table; the best run's are also found without the run's id."""
+        short = name.removesuffix(f"-{self.ranked_runs[0].id}") if self.ranked_runs else name
+        return self.own_words.of_figure(name, *([short] if short != name else []))
 
     def with_data_link(self, content: Content, name: str, row: int = 0) -> Markup:
         """Return text followed by a link to the row of an exported table that holds its numbers."""

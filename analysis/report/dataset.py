@@ -33,8 +33,8 @@ def render_task(context: ReportContext) -> Markup:
             paragraph(texts(f"task.{manifest.task}", n=len(manifest.categories))),
             chips(sizes),
             paragraph(context.file_link(f"manifests/{manifest.version}.json"), "source"),
-            heading(texts("user_text.motivation")),
-            context.user_section("motivation"),
+            context.own_words.render("motivation"),
+            context.own_words.render("usefulness"),
         ]
     )
 
@@ -42,13 +42,13 @@ def render_task(context: ReportContext) -> Markup:
 def render_collection(context: ReportContext) -> Markup:
     """Return counts by source, outcome, reason and license, the label decisions, and the user's account."""
     texts = context.texts
-    parts = [context.user_section("collection")]
+    parts = list[Markup]()
     if context.workspace.catalog.exists():
         with Catalog.open(context.workspace) as catalog:
             parts += [_sources_table(context, catalog), _reasons_table(context, catalog), _label_decisions(context, catalog)]
     else:
         parts.append(note(texts("collection.no_catalog"), "missing"))
-    parts += [_licenses_table(context), heading(texts("user_text.challenges")), context.user_section("challenges")]
+    parts += [_licenses_table(context), context.own_words.render("challenges")]
     return join(parts)
 
 

@@ -32,7 +32,7 @@ def render_model_analysis(context: ReportContext) -> Markup:
     texts, runs = context.texts, context.analyzed_runs
     if not runs:
         return note(texts("model_analysis.none"), "missing")
-    parts = [paragraph(texts("model_analysis.intro"))]
+    parts = [paragraph(texts("model_analysis.intro")), context.own_words.render("errors")]
     if runs[0] is not context.ranked_runs[0]:
         parts.append(note(texts("model_analysis.ensemble", run=context.ranked_runs[0].id)))
     for run, key in zip(runs, ("model_analysis.best", "model_analysis.other"), strict=False):

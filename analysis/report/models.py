@@ -85,6 +85,7 @@ def render_models(context: ReportContext) -> Markup:
     body = [_summary_row(context, run, compared[run.id]) for run in context.ranked_runs]
     numeric = tuple(range(2, len(columns)))
     parts = [
+        context.own_words.render("experiments"),
         paragraph(texts("models.intro", n=len(context.ranked_runs))),
         context.add_table("models", head, body, caption=caption, numeric=numeric, strong=(0,), source="data/runs"),
         _excluded_runs(context),

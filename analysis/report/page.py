@@ -16,11 +16,12 @@ from fototeca.analysis.plots.export import require_browser, write_pdf
 from fototeca.analysis.plots.figures import write_figures
 from fototeca.analysis.report import cards, dataset, model_analysis, models, new_images, reproducibility, test_section
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import Content, cover, link
+from fototeca.analysis.report.html import Content, cover, join, link, note
 from fototeca.analysis.templates import render_page
 from fototeca.core.console import notify
 from fototeca.core.files import write_text
 from fototeca.core.results import Result
+from fototeca.core.settings import Language
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.vision.memory import keep_freed_memory
@@ -35,7 +36,7 @@ SECTIONS: dict[str, Callable[[ReportContext], Markup]] = {
     "model_analysis": model_analysis.render_model_analysis,
     "test": test_section.render_test,
     "new_images": new_images.render_new_images,
-    "conclusions": lambda context: context.user_section("conclusions"),
+    "conclusions": lambda _: Markup(""),
     "cards": cards.render_cards,
     "reproducibility": reproducibility.render_reproducibility,
 }
@@ -68,7 +69,13 @@ class _Section:
 
 
 def write_report(
-    workspace: Workspace, version: str, *, lang: str = "en", output: Path | None = None, pdf: bool = False
+    workspace: Workspace,
+    version: str,
+    *,
+    lang: Language | None = None,
+    output: Path | None = None,
+    pdf: bool = False,
+    clean: bool = False,
 ) -> ReportResult:
     """Write the report of a dataset version: `report-LANG.html`, and `figures-LANG/` with figures and tables.
 
@@ -77,9 +84,10 @@ def write_report(
     Args:
         workspace: the workspace.
         version: `v001`, or `latest`.
-        lang: `en` or `es`.
+        lang: `en` or `es`; default: the workspace's.
         output: folder to write to; default: `data/reports/VERSION`.
         pdf: also print the page to `report-LANG.pdf` with Chromium.
+        clean: leave out the list of texts to write.
 
     Raises:
         FototecaError: the version does not exist, or `pdf` was requested and Chromium is not installed.
@@ -93,7 +101,8 @@ def write_report(
     manifest = read_manifest(workspace, version)
     folder = output or workspace.reports / manifest.version
     folder.mkdir(parents=True, exist_ok=True)
-    context = ReportContext(workspace, manifest, Texts.load(lang), folder)
+    lang = lang or workspace.settings.language
+    context = ReportContext(workspace, manifest, Texts.load(lang), folder, clean)
     warnings = []
     if not context.ranked_runs:
         train = f"fototeca train sweep --manifest {manifest.version}"
@@ -102,6 +111,9 @@ def write_report(
     page = folder / f"report-{lang}.html"
     write_text(page, _render(context))
     data_folder = folder / context.data_folder
+    if unplaced := context.own_words.unplaced:
+        warnings.append(_unplaced_text(Texts.load("en"), unplaced))
+        notify(warnings[-1])
     files = write_figures(context.figures, data_folder)
     files += [table.write(data_folder) for table in context.data_tables]
     _remove_outdated(data_folder, [path.name for path in files])
@@ -124,18 +136,39 @@ def _render(context: ReportContext) -> str:
     """Return the whole page."""
     texts = context.texts
     sections = [
-        _Section(name, texts(f"section.{name}"), context.render_part(partial(render, context)))
+        _Section(name, texts(f"section.{name}"), _render_section(context, name, render))
         for name, render in tqdm(SECTIONS.items(), desc="report", unit="section", disable=None)
     ]
+    sections = [section for section in sections if section.content]
     return render_page(
         "report.html.j2",
         language=texts.language,
         title=texts("page.title", dataset=context.manifest.dataset_name),
         style=Markup((PAGES / "report.css").read_text(encoding="utf-8")),
         cover=context.render_part(partial(_cover, context)),
+        own_words=_render_own_words(context),
         contents=texts("page.contents"),
         sections=sections,
     )
+
+
+def _render_section(context: ReportContext, name: str, render: Callable[[ReportContext], Markup]) -> Markup:
+    """Return the user's text on a section, then the section."""
+    return context.own_words.of_section(name) + context.render_part(partial(render, context))
+
+
+def _render_own_words(context: ReportContext) -> Markup:
+    """Return the headings of `report.md` without text, and those whose text has no place; call it after the sections."""
+    if context.clean:
+        return Markup("")
+    texts, own = context.texts, context.own_words
+    parts = [note(texts("own_words.missing", headings=", ".join(own.missing)), "missing")] if own.missing else []
+    parts += [note(_unplaced_text(texts, own.unplaced), "warn")] if own.unplaced else []
+    return join(parts)
+
+
+def _unplaced_text(texts: Texts, headings: Sequence[str]) -> str:
+    return texts("own_words.unplaced", headings=", ".join(f"## {name}" for name in headings))
 
 
 def _cover(context: ReportContext) -> Markup:

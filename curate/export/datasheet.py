@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from fototeca.core.console import escape_markdown
-from fototeca.core.workspace import REPORT_TEMPLATE, Workspace
+from fototeca.core.report_text import read_report_text
+from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import SPLITS, Manifest
 
 FEW = 20
@@ -28,15 +29,16 @@ HUB_LICENSES = frozenset(
 def datasheet(workspace: Workspace, manifest: Manifest) -> str:
     """Return the datasheet: counts, sources, licenses, known issues, and two sections of report.md."""
     reviewed, note = sum(row.reviewed for row in manifest.rows), escape_markdown(manifest.note)
+    own = read_report_text(workspace.report_text).own
     parts = [
         f"# {escape_markdown(manifest.dataset_name)} {manifest.version}",
         f"Frozen {manifest.created} by fototeca. Task: {manifest.task}-label image classification."
         f" {len(manifest.rows)} images, {reviewed} of them with a label that a person confirmed. {note}".strip(),
-        "## Motivation\n\n" + (_own_words(workspace, "motivation") or "Not written yet (report.md, section motivation)."),
+        "## Motivation\n\n" + (own("motivation") or "Not written yet (report.md, section Motivation)."),
         "## Composition\n\n" + _counts_table(manifest),
         "Splits were made by group (near-duplicates stay together), stratified by label, and are kept in every later"
         f" version. Requested: {'/'.join(f'{ratio:g}' for ratio in manifest.ratios)}, seed {manifest.seed}.",
-        "## Collection\n\n" + _own_words(workspace, "collection"),
+        "## Collection\n\n" + own("collection"),
         _table(("source", "images"), _top(row.source or "unknown" for row in manifest.rows)),
         "## Licenses\n\n" + _table(("license (SPDX)", "images"), _top(row.license for row in manifest.rows)),
         "Licenses are as stated by each source and were not verified; check them before redistributing. Author, page and address"
@@ -75,18 +77,6 @@ def known_issues(manifest: Manifest) -> list[str]:
         label = escape_markdown(row["label"])
         issues.append(f"{label}: {row['share']:.1%} of its images are in {row['split']} ({wanted}): {row['reason']}.")
     return issues or ["None known."]
-
-
-def _own_words(workspace: Workspace, heading: str) -> str:
-    """Return the text of report.md under a heading; empty if it is missing or was not edited."""
-    if not workspace.report_text.is_file():
-        return ""
-    text = workspace.report_text.read_text(encoding="utf-8")
-    if text == REPORT_TEMPLATE:
-        return ""
-    parts = re.split(r"(?m)^## ", text)[1:]
-    sections = {part.partition("\n")[0].strip(): part.partition("\n")[2].strip() for part in parts}
-    return sections.get(heading, "")
 
 
 def _counts_table(manifest: Manifest) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from fototeca.analysis.report.html import link
-from fototeca.analysis.report.markdown import read_user_texts, render_markdown
+from fototeca.analysis.report.markdown import render_markdown
 
 
 @pytest.mark.parametrize(
@@ -38,21 +37,6 @@ from fototeca.analysis.report.markdown import read_user_texts, render_markdown
 def test_markdown_is_rendered_as_safe_html(text: str, html: str) -> None:
     """Emphasis, links and code are rendered; HTML, scripts and images are not."""
     assert re.sub(r"(?<=>)\n|\n(?=<[/ou])", "", render_markdown(text)) == html
-
-
-def test_sections_are_level_two_headings(tmp_path: Path) -> None:
-    """Headings in any case; not in fences, of other levels or in comments."""
-    path = tmp_path / "report.md"
-    path.write_text(
-        "<!-- hint -->\nintro\n## Motivation ##\nWhy *not*\n### more\n```\n## challenges\n```\n"
-        "## other\nlost\n\n## Conclusions\r\n<!-- none -->So\u2028it\x0bis\n---\nall\n## collection\nfound\n",
-        encoding="utf-8",
-    )
-    result = read_user_texts(path)
-    assert result["motivation"] == "Why *not*\n### more\n```\n## challenges\n```"
-    assert (result["collection"], result["challenges"]) == ("found", "")
-    assert result["conclusions"] == "So\u2028it\x0bis\n---\nall", "an underlined line begins no section"
-    assert not any(read_user_texts(tmp_path / "none.md").values())
 
 
 @pytest.mark.parametrize(

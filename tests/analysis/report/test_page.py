@@ -25,6 +25,7 @@ from fototeca.analysis.predict.predict import predict_paths
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.page import SECTIONS, write_report
 from fototeca.core.errors import FototecaError
+from fototeca.core.settings import LANGUAGES, Language
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.runs.registry import list_runs
@@ -45,7 +46,11 @@ def reports(studied: Studied, tmp_path_factory: pytest.TempPathFactory) -> tuple
     shutil.copyfile(workspace.root / read_manifest(workspace, "v001").split("train")[0].path, new)
     predict_paths(workspace, runs[0], [str(new)])
     explain_run(workspace, runs[0], methods=["class-model"], iterations=2)
-    workspace.report_text.write_text("## motivation\n\nBecause **colours** matter. <script>alert(1)</script>\n", encoding="utf-8")
+    workspace.report_text.write_text(
+        "## Motivación\n\nBecause **colours** matter. <script>alert(1)</script>\n\n## Splits\n\nEvenly.\n\n"
+        "## figura: comparison\n\nThe first one wins.\n\n## figure: confusion\n\nMostly right.\n\n## figura: nothing\n\nLost.\n",
+        encoding="utf-8",
+    )
     return workspace, {lang: write_report(workspace, "v001", lang=lang).page for lang in ("en", "es")}
 
 
@@ -75,19 +80,35 @@ def test_plural_forms(lang: str, one: str, more: str) -> None:
         assert texts.number(n) in content
 
 
-@pytest.mark.parametrize("lang", ["en", "es"])
-def test_all_sections_are_present(reports: tuple[Workspace, dict[str, Path]], lang: str) -> None:
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_all_sections_are_present(reports: tuple[Workspace, dict[str, Path]], lang: Language) -> None:
     """All sections in order, with the user's texts, whose HTML is escaped."""
     page = reports[1][lang].read_text(encoding="utf-8")
     texts = Texts.load(lang)
-    places = [page.index(f'<section id="{name}">') for name in SECTIONS]
+    written = [name for name in SECTIONS if name != "conclusions"]
+    places = [page.index(f'<section id="{name}">') for name in written]
     assert places == sorted(places)
-    assert all(texts(f"section.{name}") in page for name in SECTIONS)
+    assert all(texts(f"section.{name}") in page for name in written)
     assert "Because <strong>colours</strong> matter." in page
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
-    assert texts("user_text.missing", heading="## conclusions") in page
     assert texts("test_access.once") in page
+
+
+def test_own_words_are_placed_and_missing_ones_listed_once(reports: tuple[Workspace, dict[str, Path]]) -> None:
+    """Text stands in its section and below its figure; missing headings and those without a place are listed at the top."""
+    workspace, pages = reports
+    page = pages["es"].read_text(encoding="utf-8")
+    top, rest = page.split("<nav", 1)
+    assert "## Utilidad, ## Recolección, ## Dificultades" in top and "## Motivación" not in top
+    assert "## figura: nothing" in top
+    assert "## Utilidad" not in rest
+    assert page.count("Mostly right.") == 1
+    assert "Evenly." in page.split('<section id="splits">')[1].split("</section>")[0]
+    assert "The first one wins." in page.split("</figcaption></figure>", 1)[1].split('<section id="model_analysis">')[0]
+    result = write_report(workspace, "v001", lang="es", output=pages["es"].parent / "clean", clean=True)
+    assert "## " not in result.page.read_text(encoding="utf-8")
+    assert "## figura: nothing" in result.warnings[0]
 
 
 def test_report_works_offline(reports: tuple[Workspace, dict[str, Path]]) -> None:
