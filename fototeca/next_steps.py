@@ -8,9 +8,9 @@ from shlex import quote
 
 from fototeca.analysis.evaluation.test_access_log import read_accesses
 from fototeca.analysis.predict.results import stored_predictions_path
-from fototeca.analysis.report.markdown import read_user_texts
 from fototeca.collect.catalog import Catalog, ImageRow
 from fototeca.core.counting import count_of
+from fototeca.core.report_text import HEADINGS, read_report_text
 from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import list_versions, read_manifest
@@ -94,10 +94,10 @@ def _analysis_steps(workspace: Workspace, runs: list[Run], latest: str) -> Itera
     yield Step("test once", tested > 0, f"tested {count_of(tested, 'time')}", f"fototeca analysis evaluate {name} --split test")
     predicted = sum(stored_predictions_path(workspace, run).is_file() for run in runs)
     yield Step("predict new images", predicted > 0, count_of(predicted, "run"), f"fototeca analysis predict {name} PATH")
-    texts = read_user_texts(workspace.report_text) if workspace.report_text.is_file() else {}
-    written = [key for key, text in texts.items() if key and text.strip()]
-    detail = f"{len(written)} of {len([key for key in texts if key])} sections of {workspace.report_text.name} written"
-    yield Step("write own words", bool(texts) and len(written) >= len(texts), detail, f"edit {workspace.report_text.name}")
+    text = read_report_text(workspace.report_text)
+    written = sum(bool(text.own(key)) for key in HEADINGS)
+    detail = f"{written} of {len(HEADINGS)} sections of {workspace.report_text.name} written"
+    yield Step("write own words", written == len(HEADINGS), detail, f"edit {workspace.report_text.name}")
     pages = list((workspace.reports / latest).glob("report-*.html")) if latest else []
     newest = max((run.folder / "done.json").stat().st_mtime for run in runs) if runs else 0.0
     fresh = [page for page in pages if page.stat().st_mtime >= newest]
