@@ -91,7 +91,7 @@ def write_label_table(workspace: Workspace, folder: Path, labels: EmbeddedLabels
 
 
 def add_rights(places: Sequence[Provenance], records: Iterable[Record]) -> list[Provenance]:
-    """Return the provenance of images with author, license and page of their records, where the person stated none."""
+    """Return the provenance of images with the author, license, page and split group of their records, where none was stated."""
     by_path = {record.path: record for record in records}
     return [_add_rights(place, by_path.get(place.file_name, Record("", {}))) for place in places]
 
@@ -104,6 +104,7 @@ def _add_rights(place: Provenance, record: Record) -> Provenance:
         license=place.license if place.license_found else to_spdx(license_found),
         license_found=license_found,
         page_url=record.get("page_url"),
+        split_group=place.split_group or record.get("split_group"),
     )
 
 

@@ -24,7 +24,7 @@ _COLUMNS = ("split", "author", "license", "page_url")
 
 
 def read_sidecars(folder: Path, is_excluded: IsExcluded, source: Path) -> EmbeddedLabels:
-    """Return label, and split, author, license and page where a JSON file has them, of each image.
+    """Return label, and split, author, license and page where a JSON file has them, of each image; images of a key share a split.
 
     Args:
         folder: folder of the images.
@@ -34,14 +34,18 @@ def read_sidecars(folder: Path, is_excluded: IsExcluded, source: Path) -> Embedd
     if not folder.is_dir():
         return EmbeddedLabels()
     names, lists = _read_class_names(folder, source)
-    records, files = [], dict.fromkeys(lists)
+    images: dict[str, list[tuple[str, dict[str, str]]]] = {}
     for image in find_images(folder, PassedOver(), is_excluded=is_excluded):
         for sidecar, suffix, text in _read_texts(folder, image):
             if not is_excluded(sidecar) and (record := _parse(suffix, text, names)):
-                records.append(Record(image, record))
-                files[sidecar] = None
+                images.setdefault(sidecar, []).append((image, record))
                 break
-    return EmbeddedLabels(records, list(files) if records else ())
+    records = [
+        Record(image, record if len(pairs) == 1 else {**record, "split_group": f"{source.name}/{sidecar.rpartition('.')[0]}"})
+        for sidecar, pairs in images.items()
+        for image, record in pairs
+    ]
+    return EmbeddedLabels(records, [*lists, *images] if records else ())
 
 
 def _read_class_names(folder: Path, source: Path) -> tuple[list[str], list[str]]:

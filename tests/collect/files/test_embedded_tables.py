@@ -165,4 +165,10 @@ def test_numbers_of_classes_in_webdataset_shards(tmp_path: Path, place: str) -> 
     summary = collect_folder(work, shards / "train-000000.tar", FolderOptions(), FetchOptions(min_side=8))
     assert not summary.passed_over
     with Catalog.open(work) as catalog:
-        assert sorted(image.label for image in catalog.images.all()) == ["cat", "dog", "dog"]
+        groups = {
+            place.file_name: (image.label, place.split_group)
+            for image in catalog.images.all()
+            for place in catalog.provenance.of_image(image.image_id)
+        }
+    assert groups["b.jpg"] == ("cat", "")
+    assert groups["a.left.jpg"] == groups["a.right.jpg"] == ("dog", "train-000000.tar/a"), "images of one key share a split"
