@@ -102,6 +102,18 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else status_table(result))
 
 
+@app.command(name="next")
+def show_next(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the steps from an empty folder to a report, those that are done, and the command of the next one.
+
+    Example: fototeca next
+    """
+    from fototeca.next_steps import list_steps, steps_text
+
+    steps = list_steps(Workspace.find())
+    echo(json.dumps([step.to_json() for step in steps], ensure_ascii=False, indent=2) if as_json else steps_text(steps))
+
+
 @app.command()
 def trust(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show what in a workspace of another person reaches servers, other folders or runs code, and trust it as it is now.

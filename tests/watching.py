@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import pkgutil
@@ -29,7 +30,19 @@ SECONDS = 60
 
 IMPORTED = (
     *("matplotlib.pyplot", "lightning_fabric", "torchmetrics", "scipy.ndimage", "scipy.optimize", "scipy.sparse.linalg"),
-    *("numba", "cv2", "yaml", "fsspec", "pandas", "openTSNE", "sklearn.ensemble", "sklearn.neighbors", "jinja2", "markdown_it"),
+    *(
+        "timm",
+        "numba",
+        "cv2",
+        "yaml",
+        "fsspec",
+        "pandas",
+        "openTSNE",
+        "sklearn.ensemble",
+        "sklearn.neighbors",
+        "jinja2",
+        "markdown_it",
+    ),
 )
 """Modules of others that commands import on use and that take long; once for all commands."""
 
@@ -56,7 +69,7 @@ class Watch:
         elif event in _WRITES:
             for place in _WRITES[event]:
                 self._write(arguments[place])
-        elif event in _STARTS:
+        elif event in _STARTS and "ldconfig" not in repr(arguments[:2]):  # which Python's ctypes asks for libraries
             self.acts.append(("start", repr(arguments[:2])[:200]))
         elif event == "socket.connect" and isinstance(arguments[1], tuple) and not str(arguments[1][0]).startswith("127."):
             self.acts.append(("connect", str(arguments[1])))
@@ -113,7 +126,8 @@ def main() -> None:
         if not module.name.startswith(("fototeca.__main__", "fototeca.curate.review.fiftyone")):
             importlib.import_module(module.name)
     for name in IMPORTED:
-        importlib.import_module(name)
+        if importlib.util.find_spec(name.partition(".")[0]):
+            importlib.import_module(name)
     gc.freeze()  # a collection in a fork would copy every page
     out = os.dup(1)
     for job in jobs:

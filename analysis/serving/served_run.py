@@ -40,7 +40,7 @@ class ServedRun:
     """A finished run with its model, calibration and detectors in memory. Thread-safe.
 
     Images that wait while a batch is predicted form the next batch, of up to MAX_BATCH_SIZE. Images of the test split count as
-    one access to test for the whole time that the run is served.
+    one access to test for the whole time that the run is served. Create all runs of a server before the first request.
 
     Example:
         >>> served = ServedRun(Workspace.find(), "resnet18-finetune-v001-91c0aa")
@@ -52,6 +52,7 @@ class ServedRun:
     def __init__(self, workspace: Workspace, run_id: str) -> None:
         self.run = find_run(workspace, run_id)
         self._predictor = Predictor.open(workspace, self.run, (), None)
+        self._predictor.model.predict([Image.new("RGB", (64, 64))])  # folds batch norms here: torch.fx is not safe with threads
         self.has_maps = self._predictor.model.module is not None
         self._queue: queue.SimpleQueue[_Predict | _Explain | None] = queue.SimpleQueue()
         self._running: deque[_Predict] = deque()

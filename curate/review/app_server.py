@@ -19,16 +19,18 @@ from pathlib import Path
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from fototeca.collect.store import EXTENSIONS
 from fototeca.core.web import LocalServer, serve_locally
 from fototeca.core.web_guard import Application
 from fototeca.core.workspace import Workspace
+from fototeca.curate.review.browser_images import read_for_browser
 from fototeca.curate.review.connection import FiftyOne
-from fototeca.curate.review.fiftyone_samples import dataset_name
+from fototeca.curate.review.fiftyone_samples import dataset_name, first_view
 from fototeca.curate.review.thumbnails import thumbnail_folder
+from fototeca.vision.image import DecodeError
 
 ROUTES = frozenset(
     (
@@ -74,8 +76,8 @@ START = "/start"
 
 _SEEN = "fiftyone-enterprise-tooltip-seen"
 _STORED_NAME = re.compile(rf"([0-9a-f]{{2}})/\1[0-9a-f]{{62}}\.({'|'.join(sorted({*EXTENSIONS.values()}))})")
-_MEDIA_TYPES = {".jpg": "image/jpeg", ".tif": "image/tiff"}
-"""Media types whose name is not that of the file extension."""
+_FORMATS = {extension: name for name, extension in reversed(EXTENSIONS.items())}
+"""Pillow's name of the format by the extension of a stored file."""
 
 
 @contextmanager
@@ -94,7 +96,7 @@ def make_app(fo: FiftyOne, workspace: Workspace) -> Application:
     app.debug = False  # errors would show source code
     logging.getLogger("fiftyone.operators.store.notification_service").setLevel(logging.ERROR)  # it polls, and says so
     served = [route for route in app.router.routes if _is_served(route)]
-    app.router.routes[:] = [_start_route(workspace), _media_route(workspace), *served]
+    app.router.routes[:] = [_start_route(fo, workspace), _media_route(workspace), *served]
     managed = import_module("fiftyone.operators.permissions").ManagedOperators
     managed.has_operator = lambda self, uri: str(uri).rpartition("/")[2] not in DENIED_OPERATORS
     application: Application = app
@@ -108,13 +110,19 @@ def _is_served(route: object) -> bool:
     return path in ROUTES or any(path == prefix or path.startswith(f"{prefix}/") for prefix in PREFIXES)
 
 
-def _start_route(workspace: Workspace) -> Route:
-    target = json.dumps(f"/datasets/{quote(dataset_name(workspace))}")
-    script = f'localStorage.setItem("{_SEEN}", "true"); location.replace({target})'
-    digest = b64encode(sha256(script.encode()).digest()).decode()
-    page = f'<!doctype html><meta charset="utf-8"><title>fototeca</title><script>{script}</script>'
-    response = HTMLResponse(page, headers={"Content-Security-Policy": f"default-src 'none'; script-src 'sha256-{digest}'"})
-    return Route(START, lambda request: response)
+def _start_route(fo: FiftyOne, workspace: Workspace) -> Route:
+    """Return the route that opens the dataset at its first queue with images."""
+    name = dataset_name(workspace)
+
+    def start(request: Request) -> Response:
+        view = first_view(fo, fo.load_dataset(name)) if fo.dataset_exists(name) else ""
+        target = json.dumps(f"/datasets/{quote(name)}" + (f"?view={quote(view)}" if view else ""))
+        script = f'localStorage.setItem("{_SEEN}", "true"); location.replace({target})'
+        digest = b64encode(sha256(script.encode()).digest()).decode()
+        page = f'<!doctype html><meta charset="utf-8"><title>fototeca</title><script>{script}</script>'
+        return HTMLResponse(page, headers={"Content-Security-Policy": f"default-src 'none'; script-src 'sha256-{digest}'"})
+
+    return Route(START, start)
 
 
 def _media_route(workspace: Workspace) -> Route:
@@ -124,7 +132,11 @@ def _media_route(workspace: Workspace) -> Route:
         path = find_image_file(folders, request.query_params.get("filepath", ""))
         if path is None:
             return Response("Not found", 404)
-        return FileResponse(path, media_type=_MEDIA_TYPES.get(path.suffix, f"image/{path.suffix[1:]}"))
+        try:
+            data, media_type = read_for_browser(path, _FORMATS[path.suffix[1:]])
+        except (DecodeError, OSError):
+            return Response("Not found", 404)
+        return Response(data, media_type=media_type)
 
     return Route("/media", media)
 

@@ -258,6 +258,13 @@ def save_views(fo: FiftyOne, dataset: Dataset, categories: Sequence[str]) -> Non
             dataset.save_view(name, dataset.match(match).sort_by(order, reverse=reverse))
 
 
+def first_view(fo: FiftyOne, dataset: Dataset) -> str:
+    """Return the name in URLs of the first queue that has images; "" if all are empty."""
+    existing = dataset.list_saved_views()
+    name = next((name for name, *_ in _VIEWS if name in existing and len(dataset.load_saved_view(name))), "")
+    return str(fo.core.utils.to_slug(name)) if name else ""
+
+
 def make_editable(dataset: Dataset, categories: Sequence[str]) -> None:
     """Make the label editable in the App, with every category to choose from."""
     schemas = dataset.generate_label_schemas(fields=[LABEL])

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import secrets
 import sqlite3
@@ -14,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -27,17 +25,12 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.web import serve_locally
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.decisions import make_edit
+from fototeca.curate.review.browser_images import read_for_browser
 from fototeca.curate.review.results import ReviewResult
 from fototeca.curate.review.session import ReviewSession, StaleError
-from fototeca.vision.image import DecodeError, decode, find_changes
+from fototeca.vision.image import DecodeError
 
 PAGE = Path(__file__).parent / "pages" / "review.html"
-
-_BROWSER_FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "AVIF": "avif"}
-"""Image formats that browsers show; other formats are converted to JPEG."""
-
-_CHANGES = frozenset(("animation", "depth", "cmyk", "lab", "transparency"))
-"""Changes made on reading that browsers do not make; they are shown as models see them. Browsers rotate and apply profiles."""
 
 _CHOICES: dict[str, type] = {"label": str, "reject": str, "restore": bool}
 
@@ -96,14 +89,11 @@ class ReviewPage:
 
     def _send_image(self, image_id: str, *, small: bool) -> Response:
         path, image_format = self.session.image_file(image_id, small=small)
-        content_type = _BROWSER_FORMATS.get(image_format, "")
         try:
-            data = path.read_bytes()
-            if not content_type or _CHANGES & set(find_changes(data)):
-                content_type, data = "jpeg", _encode_jpeg(decode(data))
+            data, media_type = read_for_browser(path, image_format)
         except (DecodeError, OSError):
             raise HTTPException(404) from None
-        return Response(data, media_type=f"image/{content_type}", headers={"Cache-Control": "private, max-age=86400, immutable"})
+        return Response(data, media_type=media_type, headers={"Cache-Control": "private, max-age=86400, immutable"})
 
     async def _post(self, request: Request) -> Response:
         if request.headers.get("Content-Type") != "application/json":  # a form of another site cannot send this type
@@ -146,12 +136,6 @@ def _parse_object(body: bytes) -> dict[str, Any]:
 
 def _has_types(body: Mapping[str, Any], types: Mapping[str, type]) -> bool:
     return all(isinstance(body.get(name), kind) for name, kind in types.items())
-
-
-def _encode_jpeg(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=92)
-    return file.getvalue()
 
 
 def run_page(workspace: Workspace, *, port: int, browser: bool) -> ReviewResult:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
 import shutil
 import stat
 import subprocess
@@ -15,12 +17,14 @@ from urllib.parse import quote
 
 import psutil
 import pytest
+from PIL import Image
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
+from fototeca.collect.store import store_image
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.review.app_server import find_image_file
@@ -112,6 +116,12 @@ def test_media_gives_images_of_the_workspace_only(review: RunningReview, ids: li
             headers["content-type"] == ("image/png" if name == "filepath" else "image/jpeg")
             and headers["x-content-type-options"] == "nosniff"
         )
+    file = io.BytesIO()
+    Image.linear_gradient("L").convert("CMYK").save(file, "TIFF")
+    path = store_image(review.workspace, file.getvalue(), "TIFF")[1]
+    status, headers, body = review.ask("GET", f"/media?filepath={quote(str(path))}")
+    assert (status, headers["content-type"]) == (200, "image/jpeg"), "browsers show no TIFF"
+    assert Image.open(io.BytesIO(body)).size == (256, 256)
     good = stored["filepath"]
     inside = Path(good).parent
     paths = [str(path) for path in secrets.values()]
@@ -215,7 +225,8 @@ def test_app_in_chromium(review: RunningReview, ids: list[str]) -> None:
         browser.get(url)
         WebDriverWait(browser, 60, 0.2).until(lambda _: browser.find_elements(By.CSS_SELECTOR, "[data-cy='looker'], canvas"))
         address = f"http://127.0.0.1:{review.port}/datasets/{review.file['dataset']}"
-        assert browser.current_url == address, "the key is gone from the address"
+        view = browser.current_url.removeprefix(f"{address}?view=")
+        assert re.fullmatch(r"\d+-[a-z-]+", view), "the first queue with images, and no key"
         assert "Accelerate your workflow" not in browser.page_source
         choose(
             browser,
