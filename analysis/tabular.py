@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from markupsafe import Markup
+
 from fototeca.core.files import csv_bytes, write_text
 
 
@@ -25,6 +27,18 @@ class FormattedNumber(str):
         """Return the text, or for a `spec` like "image|images" the singular or plural."""
         singular, bar, plural = spec.partition("|")
         return (singular if self.value == (1,) else plural) if bar else super().__format__(spec)
+
+
+class NamedCell(Markup):
+    """HTML of a cell on the page, of which the CSV has the plain value `stored`, such as the id of a named run."""
+
+    stored: str
+
+    def __new__(cls, shown: Markup, stored: str = "") -> Self:
+        """Create from the HTML for the page and the text for the CSV."""
+        cell = super().__new__(cls, shown)
+        cell.stored = stored
+        return cell
 
 
 @dataclass(frozen=True)
@@ -65,4 +79,6 @@ def row_link(folder: str, name: str, row: int) -> str:
 
 
 def _plain(cell: object) -> object:
+    if isinstance(cell, NamedCell):
+        return cell.stored
     return " ".join(f"{value:.10g}" for value in cell.value) if isinstance(cell, FormattedNumber) else cell

@@ -99,7 +99,7 @@ def lines_chart(
     every = [point for points in finite.values() for point in points] or [(0.0, 0.0), (1.0, 1.0)]
     xs, ys = [x for x, _ in every], [y for _, y in every]
     top = 1.0 if percent else float(np.quantile(ys, 0.995)) * 1.08 or 1.0
-    frame = Axes(words, (520, 300), (min(xs), max(max(xs), min(xs) + 1)), (0.0, top))
+    frame = Axes(words, (460, 280), (min(xs), max(max(xs), min(xs) + 1)), (0.0, top))
     parts = frame.axes(*axes, percent, whole=True)
     for number, (key, points) in enumerate(finite.items()):
         color = PALETTE[number % len(PALETTE)]
@@ -119,55 +119,6 @@ def lines_chart(
             parts += [line(x0, y0 - 4, x0 + 18, y0 - 4, color, 3), text(x0 + 24, y0, key)]
     rows = [(key, x, y) for key, points in series.items() for x, y in points]
     return Figure(name, canvas(frame.width, frame.height, parts, alt), alt, ("series", *axes), tuple(rows))
-
-
-def intervals_chart(
-    name: str, rows: Sequence[tuple[str, float, float, float]], x_name: str, alt: str, words: Texts, strong: Sequence[str] = ()
-) -> Figure:
-    """Return a dot with its interval per row (name, value, low, high); names in `strong` have the accent color."""
-    left = min(330.0, 22 + 6.6 * max(len(row[0]) for row in rows))
-    height = 54 + 26 * len(rows)
-    low = max(0.0, min(row[2] for row in rows) - 0.03)
-    frame = Axes(words, (left + 430, height), (low, min(1.0, max(row[3] for row in rows) + 0.02)), (0, 1), left=left)
-    parts = []
-    for value in ticks(*frame.x_ends):
-        x = frame.x(value)
-        parts += [line(x, 8, x, frame.bottom), text(x, frame.bottom + 17, words.percent(value, 0), anchor="middle", fill=MUTED)]
-    for number, (label, value, lower, upper) in enumerate(rows):
-        y = 24 + 26 * number
-        color = ACCENT if label in strong or not strong else MUTED
-        parts += [
-            text(left - 10, y + 4, shorten(label, 47), anchor="end"),
-            line(frame.x(lower), y, frame.x(upper), y, color, 3, 'stroke-linecap="round" opacity="0.55"'),
-            marker(frame.x(value), y, 0, color, size=5),
-        ]
-    parts.append(text((frame.left + frame.right) / 2, height - 6, x_name, anchor="middle", fill=MUTED))
-    return Figure(name, canvas(frame.width, height, parts, alt), alt, ("name", "value", "low", "high"), tuple(rows))
-
-
-def bars_chart(name: str, rows: Sequence[tuple[str, Mapping[str, int]]], alt: str) -> Figure:
-    """Return stacked horizontal bars: per row a name and counts by part."""
-    keys = list(dict.fromkeys(key for _, counts in rows for key in counts))
-    left = min(240.0, 20 + 6.8 * max(len(label) for label, _ in rows))
-    most = max(sum(counts.values()) for _, counts in rows) or 1
-    step = 24 if len(rows) <= 15 else 18
-    height = 34 + step * len(rows)
-    scale = 380 / most
-    parts = []
-    place = left
-    for number, key in enumerate(keys):
-        parts += [rect(place, 4, 12, 12, PALETTE[number]), text(place + 17, 14, key)]
-        place += 40 + 7 * len(key)
-    for row, (label, counts) in enumerate(rows):
-        y, x = 28 + step * row, left
-        parts.append(text(left - 8, y + step / 2, shorten(label, 31), anchor="end"))
-        for number, key in enumerate(keys):
-            width = counts.get(key, 0) * scale
-            parts.append(rect(x, y, width, step - 7, PALETTE[number], f"{label}, {key}: {counts.get(key, 0)}"))
-            x += width
-        parts.append(text(x + 6, y + step / 2, sum(counts.values()), fill=MUTED))
-    cells = tuple((label, *(counts.get(key, 0) for key in keys)) for label, counts in rows)
-    return Figure(name, canvas(left + 440, height, parts, alt), alt, ("name", *keys), cells)
 
 
 def reliability_chart(name: str, series: Mapping[str, Reliability], axes: tuple[str, str], alt: str, words: Texts) -> Figure:

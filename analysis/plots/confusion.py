@@ -39,11 +39,21 @@ def confusion_chart(
     *,
     as_counts: bool = False,
 ) -> Figure:
-    """Return a confusion matrix, rows the true classes, with numbers where they fit. `axes`: names of rows and columns."""
+    """Return a confusion matrix, rows the true classes, with counts and percentages where they fit.
+
+    Args:
+        name: file name without ending.
+        categories: the classes in the order of rows and columns.
+        counts, fractions: (C, C), of images and of the images of the true class.
+        axes: names of rows and columns.
+        alt: description for screen readers.
+        words: texts of the language.
+        as_counts: color the cells by counts instead of fractions.
+    """
     size = len(categories)
-    cell = 46 if size <= 8 else 34 if size <= 16 else 15
+    cell = 48 if size <= 8 else 36 if size <= 16 else 15
     longest = max(len(label) for label in categories)
-    left, top = min(170.0, 34 + 6.6 * longest), min(130.0, 30 + 4.8 * longest)
+    left, top = min(150.0, 34 + 6.6 * longest), min(120.0, 30 + 4.8 * longest)
     shown = counts / max(int(counts.max()), 1) if as_counts else fractions
     parts = _axis_names(axes, (left, top), size * cell)
     small = 11 if size > 16 else 12
@@ -58,12 +68,22 @@ def confusion_chart(
         hint = f"{categories[i]} → {categories[j]}: {count} ({words.percent(float(fractions[i, j]), 0)})"
         parts.append(rect(left + j * cell, top + i * cell, cell, cell, fill, hint, f'stroke="{GRID}" stroke-width="0.6"'))
         if cell > 20 and count:
-            inside = str(count) if as_counts else words.percent(float(fractions[i, j]), 0)
-            x, y = left + (j + 0.5) * cell, top + (i + 0.5) * cell + 4
-            ink = contrast_color(fill)
-            parts.append(text(x, y, inside, anchor="middle", size=11, fill=ink, extra='pointer-events="none"'))
+            x, y = left + (j + 0.5) * cell, top + (i + 0.5) * cell
+            inside = ((count, y - 1, 12 if cell > 40 else 10), (words.percent(float(fractions[i, j]), 0), y + 11, 9.5))
+            for shown_text, line_y, font in inside:
+                parts.append(
+                    text(
+                        x,
+                        line_y,
+                        shown_text,
+                        anchor="middle",
+                        size=font,
+                        fill=contrast_color(fill),
+                        extra='pointer-events="none"',
+                    )
+                )
     rows = tuple(_row(categories, counts, fractions, i, j) for i, j in np.ndindex(size, size))
-    svg = canvas(left + size * cell + 70, top + size * cell + 10, parts, alt)
+    svg = canvas(left + size * cell + 0.7 * top, top + size * cell + 10, parts, alt)
     return Figure(name, svg, alt, COLUMNS, rows)
 
 

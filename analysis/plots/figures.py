@@ -38,8 +38,8 @@ def confusion_figures(workspace: Workspace, run_id: str, split: str, output: Pat
         notify("fototeca: a multi-label task has no single confusion matrix; the table has the binary matrix of each category")
         return [binary_confusion_table(results).write(folder)]
     both = [
-        *confusion_figures_of("confusion-counts", results, words, as_counts=True),
-        *confusion_figures_of("confusion-fractions", results, words),
+        *confusion_figures_of("confusion-counts", results, words, run.id, as_counts=True),
+        *confusion_figures_of("confusion-fractions", results, words, run.id),
     ]
     return write_figures(both, folder)
 
@@ -55,7 +55,7 @@ def curve_figures(workspace: Workspace, run_ids: Sequence[str], output: Path | N
     """Write each run's curves as SVG, CSV and PNG; return the paths. FototecaError if no run has curves."""
     runs = [find_run(workspace, run_id) for run_id in run_ids]
     words = Texts.load("en")
-    figures = [figure for run in runs for figure in curve_figures_of(run, words)]
+    figures = [figure for run in runs for figure in curve_figures_of(run, words, run.id)]
     if not figures:
         raise FototecaError(
             "these runs have no curves",
@@ -70,19 +70,21 @@ def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
     return [path for figure in figures for path in figure.write(folder)] + write_pngs(figures, folder)
 
 
-def confusion_figures_of(name: str, results: SplitPredictions, words: Texts, *, as_counts: bool = False) -> list[Figure]:
-    """Return the confusion matrix of a single-label run, as counts or as fractions of the true class.
+def confusion_figures_of(
+    name: str, results: SplitPredictions, words: Texts, run_name: str, *, as_counts: bool = False
+) -> list[Figure]:
+    """Return the confusion matrix of a single-label run called `run_name`, colored by counts or by fractions of the true class.
 
     With more than MAX_FULL classes: an overview of all, `NAME-overview`, and the matrix of the most confused ones, if any.
     """
     counts = confusion_matrix(results.true, results.predicted)
     fractions, categories = row_fractions(counts), results.categories
     accuracy = words.percent(float(results.correct.mean()))
-    alt = words("confusion.alt", run=results.run.id, accuracy=accuracy)
+    alt = words("confusion.alt", run=run_name, accuracy=accuracy)
     axes = words("axis.true"), words("axis.predicted")
     if len(categories) <= MAX_FULL:
         return [confusion_chart(name, categories, counts, fractions, axes, alt, words, as_counts=as_counts)]
-    overview_alt = words("confusion.overview_alt", run=results.run.id, n=len(categories), accuracy=accuracy)
+    overview_alt = words("confusion.overview_alt", run=run_name, n=len(categories), accuracy=accuracy)
     figures = [confusion_overview(f"{name}-overview", categories, counts, fractions, axes, overview_alt)]
     if chosen := most_confused(counts, fractions):
         part, grid = [categories[index] for index in chosen], np.ix_(chosen, chosen)
@@ -90,12 +92,12 @@ def confusion_figures_of(name: str, results: SplitPredictions, words: Texts, *, 
     return figures
 
 
-def curve_figures_of(run: Run, words: Texts) -> list[Figure]:
-    """Return the figures of loss per iteration and accuracy per epoch, as far as the run has them."""
+def curve_figures_of(run: Run, words: Texts, name: str) -> list[Figure]:
+    """Return the figures of loss per iteration and accuracy per epoch of a run called `name`, as far as it has them."""
     steps, epochs = run.steps(), run.epochs()
     figures = []
     if len(points := column_pairs(steps, "step", "loss")) > 1:
-        alt = words("curves.steps.alt", run=run.id, first=words.number(points[0][1]), last=words.number(points[-1][1]))
+        alt = words("curves.steps.alt", run=name, first=words.number(points[0][1]), last=words.number(points[-1][1]))
         series = {words("curves.loss"): points}
         figures.append(lines_chart(f"steps-{run.id}", series, (words("axis.step"), words("axis.loss")), alt, words, trend=True))
     if len(epochs) > 1:
@@ -103,7 +105,7 @@ def curve_figures_of(run: Run, words: Texts) -> list[Figure]:
         ends = {
             side: words.percent(points[-1][1]) for side, points in zip(("train", "val"), series.values(), strict=True) if points
         }
-        alt = words("curves.epochs.alt", run=run.id, train=ends.get("train", "–"), val=ends.get("val", "–"))
+        alt = words("curves.epochs.alt", run=name, train=ends.get("train", "–"), val=ends.get("val", "–"))
         axes = words("axis.epoch"), words("axis.accuracy")
         figures.append(lines_chart(f"epochs-{run.id}", series, axes, alt, words, percent=True))
     return figures

@@ -55,10 +55,9 @@ def shorten(label: str, most: int) -> str:
 
 
 def canvas(width: float, height: float, parts: Iterable[str], alt: str) -> str:
-    """Return a complete SVG with the accessible name `alt`, and a minimum width that keeps its text readable."""
+    """Return a complete SVG with the accessible name `alt`."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
-        f'style="min-width:{0.8 * width:.0f}px" '
         f'role="img" aria-label="{escape(alt)}" {FONT} font-size="12" fill="{INK}">{"".join(parts)}</svg>'
     )
 

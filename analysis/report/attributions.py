@@ -31,7 +31,7 @@ from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.evaluation.sampling import pick_most_confident
 from fototeca.analysis.images import compute_masks_digest, data_uri, read_stored_image
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import Content, Tile, command, heading, join, link, note, paragraph, tiles
+from fototeca.analysis.report.html import Content, Tile, color_scale, heading, join, link, note, paragraph, tiles
 from fototeca.analysis.tabular import FormattedNumber, Table
 from fototeca.core.errors import FototecaError
 from fototeca.core.kinds import Flag, ListOf, MapOf, Number, Record, Text
@@ -42,7 +42,7 @@ NUM_EXPLAINED = 6
 
 SHOWN_METHODS = ("grad-cam", "saliency")
 
-SIDE, FILTERS_SIDE = 168, 560
+SIDE, FILTERS_SIDE = 200, 560
 """Pixels of a map, and of a sheet of feature maps at most."""
 
 
@@ -62,17 +62,18 @@ _MAPS = Record(
 
 def render_attributions(context: ReportContext, results: SplitPredictions) -> Markup:
     """Return attribution maps of validation images, class models, sanity checks and filters of a run."""
-    texts, title = context.texts, heading(context.texts("attribution.title"), 4)
+    texts = context.texts
     if context.load_model(results.run).module is None:
-        return join([title, note(texts("attribution.no_network"), "missing")])
+        key = "ensemble" if results.run.regime == "ensemble" else "no_network"
+        return note(texts(f"attribution.{key}"), "missing")
     results = results.stored(context.workspace)
     wrong = pick_most_confident(results, correct=False, number=NUM_EXPLAINED // 2)
     chosen = [*wrong, *pick_most_confident(results, correct=True, number=NUM_EXPLAINED - len(wrong))]
     sources = "; ".join(f"{name}: {METHODS[name].source}" for name in SHOWN_METHODS)
     return join(
         [
-            title,
             paragraph(texts("attribution.intro", sources=sources)),
+            color_scale(texts("attribution.low"), texts("attribution.high")),
             context.render_part(lambda: tiles(_map_tiles(context, results, chosen), f"maps of{1 + len(SHOWN_METHODS)}")),
             context.render_part(partial(_class_models, context, results)),
             context.render_part(partial(_sanity_checks, context, results)),
@@ -194,7 +195,7 @@ def _class_models(context: ReportContext, results: SplitPredictions) -> Markup:
     title = heading(texts("class_model.title"), 5)
     if not drawn:
         missing = note(texts("class_model.none"), "missing")
-        return join([title, missing, command(f"fototeca analysis explain {quote(run.id)} --method class-model")])
+        return join([title, missing, context.hint(f"fototeca analysis explain {quote(run.id)} --method class-model")])
     images = []
     for name, path in drawn.items():
         with Image.open(path) as image:
@@ -212,7 +213,7 @@ def _missing_class_models(context: ReportContext, results: SplitPredictions, dra
     images = [f"--image {results.rows[predicted.index(name)].image_id[:12]}" for name in missing if name in predicted]
     line = " ".join([f"fototeca analysis explain {quote(results.run.id)} --method class-model", *images])
     remark = note(context.texts("class_model.missing", names=", ".join(missing)), "missing")
-    return join([remark, command(line) if images else ""])
+    return join([remark, context.hint(line) if images else ""])
 
 
 def _sanity_checks(context: ReportContext, results: SplitPredictions) -> Markup:
@@ -235,7 +236,7 @@ def _sanity_checks(context: ReportContext, results: SplitPredictions) -> Markup:
     caption, numeric = texts("sanity_checks.caption"), tuple(range(1, len(head)))
     parts = [
         heading(texts("sanity_checks.title"), 5),
-        paragraph(join([intro, " ", context.file_link(source)]) if source else intro),
+        paragraph(intro),
         context.add_table(f"sanity-checks-{run.id}", head, rows, caption=caption, numeric=numeric, source=source),
         paragraph(texts("sanity_checks.explanation")),
         paragraph(texts("sanity_checks.masks")) if len(names) > len(CHECKS) else "",
@@ -245,8 +246,8 @@ def _sanity_checks(context: ReportContext, results: SplitPredictions) -> Markup:
     if inapplicable:
         parts.append(note(texts("sanity_checks.inapplicable", methods=inapplicable)))
     if not stored:
-        parts.append(paragraph(texts("sanity_checks.more")))
-        parts.append(command(f"fototeca analysis explain {quote(run.id)} --sanity-checks"))
+        parts.append(paragraph(texts("sanity_checks.more")) if not context.clean else "")
+        parts.append(context.hint(f"fototeca analysis explain {quote(run.id)} --sanity-checks"))
     return join(parts)
 
 

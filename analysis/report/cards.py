@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from fototeca.analysis.evaluation.generalization_gap import count_groups_across_splits
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import definitions, heading, join, link, note, paragraph
+from fototeca.analysis.report.html import definitions, heading, join, note
 from fototeca.curate.manifest import SPLITS
 from fototeca.train.runs import Run
 
@@ -25,16 +25,15 @@ def render_cards(context: ReportContext) -> Markup:
     texts = context.texts
     model_card = note(texts("model_card.none"), "missing")
     if context.ranked_runs:
-        data = paragraph(link(texts("link.data"), context.row_href("models", 0)), "source")
-        model_card = join([_definitions(context, "model_card", MODEL_PARTS, _model_values(context)), data])
-    sources = [context.file_link(f"manifests/{context.manifest.version}.{kind}") for kind in ("json", "csv")]
+        model_card = _definitions(context, "model_card", MODEL_PARTS, _model_values(context))
     return join(
         [
-            heading(texts("model_card.title")),
+            heading(
+                context.with_data_link(texts("model_card.title"), "models") if context.ranked_runs else texts("model_card.title")
+            ),
             model_card,
             heading(texts("datasheet.title")),
             _definitions(context, "datasheet", DATASET_PARTS, _dataset_values(context)),
-            paragraph(Markup(" · ").join(sources), "source"),
         ]
     )
 
@@ -52,8 +51,7 @@ def _model_values(context: ReportContext) -> dict[str, object]:
     preprocessing = run.config.get("preprocessing", {})
     return {
         "run": run.id,
-        "model": run.model_name,
-        "regime": texts(f"regime.{run.regime}"),
+        "model": context.run_name(run.id),
         "parameters": texts.number(metrics.parameters),
         "side": preprocessing.get("crop", "–"),
         "dataset": manifest.dataset_name,
@@ -75,7 +73,11 @@ def _test_text(context: ReportContext, run: Run) -> str:
     accesses = len(context.access_log.full_accesses_of(run.id))
     if not accesses:
         unrecorded = (run.folder / "predictions-test.csv").exists()
-        return context.texts("test_access.unrecorded", run=run.id) if unrecorded else context.texts("model_card.not_tested")
+        return (
+            context.texts("test_access.unrecorded", run=context.run_name(run.id))
+            if unrecorded
+            else context.texts("model_card.not_tested")
+        )
     return context.texts("model_card.tested_once") if accesses == 1 else context.texts("model_card.tested", n=accesses)
 
 

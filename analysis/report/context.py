@@ -19,9 +19,10 @@ from fototeca.analysis.file_names import read_file_names
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.images import data_uri, thumbnail
 from fototeca.analysis.plots.svg import Figure
-from fototeca.analysis.report.html import Content, code, facts, figure, join, link, note, paragraph, span, table
+from fototeca.analysis.report.html import Content, code, command, csv_icon, facts, figure, join, link, note, table, titled
 from fototeca.analysis.report.own_words import OwnWords
-from fototeca.analysis.tabular import Table, row_link
+from fototeca.analysis.run_names import name_runs
+from fototeca.analysis.tabular import NamedCell, Table, row_link
 from fototeca.core.errors import FototecaError
 from fototeca.core.report_text import read_report_text
 from fototeca.core.settings import LABEL_SEPARATOR
@@ -78,7 +79,7 @@ class ReportContext:
                 if run.done:
                     finished.append(run)
                 else:
-                    key = "models.given_up" if run.abort_reason else "models.unfinished"
+                    key = "experiments.given_up" if run.abort_reason else "experiments.unfinished"
                     self.run_errors[run.id] = self.texts(key, reason=run.abort_reason)
             except Exception as error:  # a damaged run must not hide the others
                 self.run_errors[path.parent.name] = _describe_error(error)
@@ -110,13 +111,13 @@ class ReportContext:
 
     @cached_property
     def analyzed_runs(self) -> list[Run]:
-        """The best run that is a single model, and the best other one, of another model or regime if there is one."""
-        single = [run for run in self.ranked_runs if "members" not in run.config]
-        if len(single) < 2:
-            return single
-        best = single[0]
-        differing = [run for run in single[1:] if run.model_name != best.model_name or run.regime != best.regime]
-        return [best, (differing or single[1:])[0]]
+        """The best run, and the best other single model, of another model or regime if there is one."""
+        if not self.ranked_runs:
+            return []
+        best, *others = self.ranked_runs
+        single = [run for run in others if run.regime != "ensemble"]
+        differing = [run for run in single if run.model_name != best.model_name or run.regime != best.regime]
+        return [best, *(differing or single or others)[:1]]
 
     @cached_property
     def access_log(self) -> TestAccessLog:
@@ -134,6 +135,22 @@ class ReportContext:
             return render()
         except Exception as error:
             return note(self.texts("part.failed", reason=_describe_error(error, hint=True)), "warn")
+
+    def hint(self, line: str) -> Markup:
+        """Return a command that adds what a section lacks; nothing in a clean report."""
+        return Markup("") if self.clean else command(line)
+
+    @cached_property
+    def _run_names(self) -> dict[str, str]:
+        return name_runs(self.runs, self.texts)
+
+    def run_name(self, run: str) -> str:
+        """Return the name of a run as people say it; its id if it is not a finished run of this version."""
+        return self._run_names.get(run, run)
+
+    def run_cell(self, run: str) -> NamedCell:
+        """Return the name of a run for a table or sentence, with its id as tooltip and in the CSV."""
+        return NamedCell(titled(self.run_name(run), run), run)
 
     def label_text(self, name: str) -> str:
         """Return a label for display: several categories are separated so that a line can break between them."""
@@ -167,7 +184,7 @@ class ReportContext:
             kind: a CSS class.
         """
         self.figures.append(drawing)
-        content = figure(drawing, caption, self._data_links(drawing.name, source), kind)
+        content = figure(drawing, caption, self.csv_link(drawing.name, source), kind)
         return content + self._own_words_on(drawing.name)
 
     def add_table(
@@ -187,14 +204,15 @@ class ReportContext:
         """
         self.data_tables.append(Table(name, tuple(head), tuple(tuple(row) for row in rows)))
         hrefs = [self.row_href(name, index) for index in range(len(rows))]
-        content = table(head, rows, caption=caption, numeric=numeric, strong=strong, hrefs=hrefs)
-        return join([content, paragraph(self._data_links(name, source), "source"), self._own_words_on(name)])
+        link_to_csv = self.csv_link(name, source)
+        content = table(head, rows, caption=caption, source=link_to_csv, numeric=numeric, strong=strong, hrefs=hrefs)
+        return content + self._own_words_on(name)
 
     def add_facts(self, name: str, pairs: Sequence[tuple[str, str]], source: str = "") -> Markup:
         """Register names with values for export as `NAME.csv` and return them as HTML; values link to their row of the file."""
         self.data_tables.append(Table(name, ("name", "value"), tuple(pairs)))
         linked = [(label, link(value, self.row_href(name, index))) for index, (label, value) in enumerate(pairs)]
-        return join([facts(linked), paragraph(self._data_links(name, source), "source")])
+        return facts(linked, self.csv_link(name, source))
 
     def _own_words_on(self, name: str) -> Markup:
         """Return the user's text on a figure or table; the best run's are also found without the run's id."""
@@ -203,7 +221,7 @@ class ReportContext:
 
     def with_data_link(self, content: Content, name: str, row: int = 0) -> Markup:
         """Return text followed by a link to the row of an exported table that holds its numbers."""
-        return join([content, " ", link(self.texts("link.data"), self.row_href(name, row))])
+        return join([content, " ", self.csv_link(name, row=row)])
 
     @property
     def data_folder(self) -> str:
@@ -214,10 +232,11 @@ class ReportContext:
         """Return the address of a row of an exported table; 0 is the first below the header."""
         return row_link(self.data_folder, name, row)
 
-    def _data_links(self, name: str, source: str) -> Markup:
-        """Return links to a figure's or table's data and to the file that they come from."""
-        data = link(self.texts("link.data"), f"{self.data_folder}/{name}.csv")
-        return span(Markup(" · ").join([data, *([self.file_link(source)] if source else [])]), "source")
+    def csv_link(self, name: str, source: str = "", row: int | None = None) -> Markup:
+        """Return a small link to an exported table, or to a row of it; its tooltip tells the file and what it comes from."""
+        title = self.texts("link.csv_from" if source else "link.csv", name=name, source=source)
+        href = f"{self.data_folder}/{name}.csv" if row is None else self.row_href(name, row)
+        return csv_icon(href, title)
 
     def file_link(self, name: str, content: str = "", row: int | None = None) -> Markup:
         """Return a link to a file of the workspace.

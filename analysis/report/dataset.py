@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 from markupsafe import Markup
 
-from fototeca.analysis.plots.charts import bars_chart
+from fototeca.analysis.plots.bars import bars_chart
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Tile, block, chips, heading, join, note, paragraph, tiles
 from fototeca.analysis.tabular import FormattedNumber, Table
@@ -32,7 +32,6 @@ def render_task(context: ReportContext) -> Markup:
         [
             paragraph(texts(f"task.{manifest.task}", n=len(manifest.categories))),
             chips(sizes),
-            paragraph(context.file_link(f"manifests/{manifest.version}.json"), "source"),
             context.own_words.render("motivation"),
             context.own_words.render("usefulness"),
         ]
@@ -138,13 +137,13 @@ def render_samples(context: ReportContext) -> Markup:
     texts, categories = context.texts, context.manifest.categories
     number = NUM_SAMPLES if len(categories) <= MANY_CATEGORIES else NUM_SAMPLES_MANY
     generator = np.random.default_rng(0)
-    parts = [paragraph(texts("samples.intro", n=number))]
+    montages = []
     for name in categories:
         rows = [row for row in context.manifest.rows if name in row.labels and row.split != "test"]
         sample = [_sample_tile(context, rows[index], name) for index in generator.permutation(len(rows))[:number]]
-        parts.append(heading(name))
-        parts.append(tiles(sample, "montage") if sample else note(texts("samples.none"), "missing"))
-    return block(join(parts), "samples")
+        content = tiles(sample, "montage") if sample else note(texts("samples.none"), "missing")
+        montages.append(block(join([heading(name), content]), "sample"))
+    return join([paragraph(texts("samples.intro", n=number)), block(join(montages), "montages")])
 
 
 def _sample_tile(context: ReportContext, row: ManifestRow, name: str) -> Tile:

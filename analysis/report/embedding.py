@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,11 @@ from fototeca.analysis.features.embedding import (
     sample_manifest_rows,
     summarize_embedding,
 )
-from fototeca.analysis.features.extract import FeatureArray, read_features
+from fototeca.analysis.features.extract import FeatureArray, read_inference_features
 from fototeca.analysis.plots.charts import scatter_chart
 from fototeca.analysis.plots.svg import class_style, marker
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import columns, details, heading, join, legend, link, note, paragraph, span
+from fototeca.analysis.report.html import columns, details, join, legend, note, paragraph
 from fototeca.analysis.tabular import Table, flatten_values
 from fototeca.core.kinds import Choice, Integer, ListOf, MapOf, Number, Record
 from fototeca.curate.manifest import ManifestRow
@@ -40,11 +41,11 @@ MAX_OPEN_LEGEND = 24
 
 def render_embedding(context: ReportContext, run: Run) -> Markup:
     """Return PCA and t-SNE plots of the run's features, with kNN accuracy and silhouette."""
-    texts, title = context.texts, heading(context.texts("features.title"), 4)
+    texts = context.texts
     sampled = sample_manifest_rows(context.manifest, MAX_IMAGES)
-    present = read_features(context.workspace, run, sampled)
+    present = read_inference_features(context.workspace, run, sampled)
     if present is None:
-        return join([title, paragraph(texts("features.none"))])
+        return paragraph(texts("features.none"))
     rows, missing = present[0], len(sampled) - len(present[0])
     question = [context.manifest.sha256, [row.image_id for row in rows]]
     facts: dict[str, Any] = cached_json(
@@ -56,17 +57,15 @@ def render_embedding(context: ReportContext, run: Run) -> Markup:
     context.data_tables.append(Table(table, ("name", "value"), tuple(flatten_values(measured))))
     accuracy, silhouette = texts.percent(facts["knn_accuracy"]), texts.number(facts["silhouette"], 2)
     knn = texts("features.knn", accuracy=accuracy, silhouette=silhouette)
-    data = span(link(texts("link.data"), context.row_href(table, 0)), "source")
     intro = texts("features.intro", n=len(rows), dimension=facts["dimension"])
     return join(
         [
-            title,
             paragraph(context.with_data_link(intro, table)),
             note(texts("features.missing", n=missing), "warn") if missing else "",
             columns(_plots(context, run, rows, facts, labels, groups)),
             details(_legend_title(context, groups), _legend(groups), is_open=len(groups) <= MAX_OPEN_LEGEND),
-            paragraph(join([knn, " ", data])),
-            paragraph(texts("features.umap", run=run.id)),
+            paragraph(context.with_data_link(knn, table)),
+            paragraph(texts("features.umap", run=quote(run.id))) if not context.clean else "",
         ]
     )
 
@@ -98,7 +97,7 @@ def _plots(
     texts, drawings = context.texts, []
     share = texts.percent(sum(facts["explained_variance"][:2]))
     for name, points in facts["places"].items():
-        alt = texts(f"features.{name}.alt", n=len(rows), run=run.id)
+        alt = texts(f"features.{name}.alt", n=len(rows), run=context.run_name(run.id))
         drawing = scatter_chart(f"{name}-{run.id}", np.asarray(points), labels, groups, alt)
         drawings.append(context.add_figure(drawing, texts(f"features.{name}.caption", share=share)))
     points, predictions = np.asarray(facts["places"]["tsne"]), read_predicted_labels(run, rows)
@@ -136,7 +135,7 @@ def _prediction_plot(
     names = [unpredicted if label is None else context.label_text(label) for label in predictions]
     names = [name if name in groups or name == unpredicted else rest for name in names]
     extended = (*groups, *(name for name in (rest, unpredicted) if name in names and name not in groups))
-    alt, has_more = texts("features.prediction.alt", run=run.id), len(extended) > len(groups)
+    alt, has_more = texts("features.prediction.alt", run=context.run_name(run.id)), len(extended) > len(groups)
     drawing = scatter_chart(f"tsne-prediction-{run.id}", points, names, extended, alt, legend=has_more)
     return context.add_figure(drawing, texts("features.prediction.caption"), f"data/runs/{run.id}")
 
@@ -147,7 +146,7 @@ def _colored_plot(
     """Return t-SNE colored `by` error or split."""
     texts = context.texts
     names = {name: texts(f"split.{name}" if by == "split" else f"features.error.{name.replace(' ', '_')}") for name in order}
-    alt = texts(f"features.{by}.alt", n=sum(group == "wrong" for group in groups), run=run.id)
+    alt = texts(f"features.{by}.alt", n=sum(group == "wrong" for group in groups), run=context.run_name(run.id))
     labels = [names[group] for group in groups]
     drawing = scatter_chart(f"tsne-{by}-{run.id}", points, labels, list(names.values()), alt, legend=True)
     return context.add_figure(drawing, texts(f"features.{by}.caption"), f"data/runs/{run.id}")

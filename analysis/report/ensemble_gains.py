@@ -1,4 +1,4 @@
-"""Gain and cost of test-time augmentation and of ensembles, measured on validation."""
+"""Section of the report on ensembles: members, gain and cost, and those of test-time augmentation, measured on validation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from fototeca.analysis.cache import cached_json
 from fototeca.analysis.evaluation.compare import mcnemar_test, paired_difference
 from fototeca.analysis.evaluation.tta import measure_seconds_per_image, measure_tta_gain
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import command, heading, join, note, paragraph
+from fototeca.analysis.report.html import join, note, paragraph, titled
+from fototeca.analysis.tabular import NamedCell
 from fototeca.core.errors import FototecaError
 from fototeca.core.kinds import Integer, ListOf, Number, Record
 from fototeca.train.runs import Run
 
-COLUMNS = ("name", "alone", "with", "gain", "interval", "p", "passes", "seconds_alone", "seconds")
+COLUMNS = ("name", "gain", "interval", "p", "alone", "with", "passes", "seconds_alone", "seconds")
 """Columns of the table."""
 
 _GAIN = Record(
@@ -30,15 +31,20 @@ _GAIN = Record(
 )
 
 
-def render_ensemble_gains(context: ReportContext) -> Markup:
-    """Return the table of gains: test-time augmentation of the best single run, and each ensemble beside its best member."""
+def render_ensembles(context: ReportContext) -> Markup:
+    """Return the table of gains: each ensemble beside its best member, and test-time augmentation of the best single run."""
     texts, runs = context.texts, context.ranked_runs
+    if not runs:
+        return note(texts("ensemble_gains.no_runs"), "missing") + context.hint("fototeca train ensemble RUN RUN")
     single = next((run for run in runs if not _members(run)), None)
     ensembles = [run for run in runs if _members(run)]
-    makers: list[Callable[[], list[str] | None]] = [partial(_tta_row, context, single)] if single else []
-    makers += [partial(_ensemble_row, context, run) for run in ensembles]
+    makers: list[Callable[[], list[str] | None]] = [partial(_ensemble_row, context, run) for run in ensembles]
+    makers += [partial(_tta_row, context, single)] if single else []
     rows: list[list[str]] = []
-    parts = [heading(texts("ensemble_gains.title")), paragraph(texts("ensemble_gains.intro"))]
+    parts = [paragraph(texts("ensemble_gains.intro"))]
+    if not ensembles:
+        best = " ".join(quote(run.id) for run in runs[:3])
+        parts = [note(texts("ensemble_gains.no_ensemble"), "missing"), context.hint(f"fototeca train ensemble {best}"), *parts]
     for make_row in makers:
         try:
             rows += filter(None, [make_row()])
@@ -48,10 +54,31 @@ def render_ensemble_gains(context: ReportContext) -> Markup:
         head, caption = [texts(f"ensemble_gains.{name}") for name in COLUMNS], texts("ensemble_gains.table")
         numeric = tuple(range(1, len(COLUMNS)))
         parts.append(context.add_table("ensemble-gains", head, rows, caption=caption, numeric=numeric, source="data/runs"))
-    if not ensembles and len(runs) > 1:
-        best = " ".join(quote(run.id) for run in runs[:2])
-        parts += [paragraph(texts("ensemble_gains.no_ensemble")), command(f"fototeca train ensemble {best}")]
+    parts += [describe_members(context, run) for run in ensembles]
     return join(parts)
+
+
+def describe_members(context: ReportContext, run: Run) -> Markup:
+    """Return a table of an ensemble's members with weight, accuracy and size."""
+    texts, names = context.texts, _members(run)
+    weights = run.config.get("member_weights") or [None] * len(names)
+    by_id = {candidate.id: candidate for candidate in context.runs}
+    body = []
+    for name, weight in zip(names, weights, strict=False):
+        member = by_id.get(name)
+        accuracy = float(context.validation[name].correct.mean()) if name in context.validation else None
+        size = member.metrics.parameters if member else None
+        body.append([context.run_cell(name), texts.percent(accuracy), texts.number(size), texts.number(weight, 2)])
+    head = [texts(f"ensemble_gains.{key}") for key in ("member", "accuracy", "parameters", "weight")]
+    caption = texts("ensemble_gains.members", run=context.run_name(run.id))
+    return context.add_table(f"members-{run.id}", head, body, caption=caption, numeric=(1, 2, 3), source=f"data/runs/{run.id}")
+
+
+def members_text(context: ReportContext, run: Run) -> str:
+    """Return the members of an ensemble with their sizes; empty for a single model."""
+    by_id = {candidate.id: candidate for candidate in context.runs}
+    sizes = {name: context.texts.number(by_id[name].metrics.parameters) if name in by_id else "–" for name in _members(run)}
+    return "; ".join(f"{context.run_name(name)} ({size})" for name, size in sizes.items())
 
 
 def _members(run: Run) -> list[str]:
@@ -67,9 +94,12 @@ def _tta_row(context: ReportContext, run: Run) -> list[str]:
     gain: dict[str, Any] = cached_json(
         workspace, run, "test-time-augmentation", _GAIN, question, lambda: measure_tta_gain(workspace, results).to_json()
     )
-    name = context.texts("ensemble_gains.views" if gain["used"] else "ensemble_gains.views_unused", run=run.id, n=gain["views"])
+    name = context.texts(
+        "ensemble_gains.views" if gain["used"] else "ensemble_gains.views_unused", run=context.run_name(run.id), n=gain["views"]
+    )
     seconds = gain["seconds_per_image_alone"], gain["seconds_per_image"]
-    return _row(context, name, gain["accuracy"] - gain["gain"], gain, gain["views"], seconds)
+    cell = NamedCell(titled(name, run.id), f"tta {run.id}")
+    return _row(context, cell, gain["accuracy"] - gain["gain"], gain, gain["views"], seconds)
 
 
 def _ensemble_row(context: ReportContext, run: Run) -> list[str] | None:
@@ -87,17 +117,10 @@ def _ensemble_row(context: ReportContext, run: Run) -> list[str] | None:
         "gain_interval": difference.interval,
         "p": mcnemar_test(ensemble.correct, best.correct, ensemble.groups).p,
     }
-    method = context.texts(f"ensemble_gains.method.{ensemble_method(run)}")
-    name = context.texts("ensemble_gains.ensemble", run=run.id, method=method, n=len(_members(run)), best=best.run.id)
+    name = context.texts("ensemble_gains.ensemble", run=context.run_name(run.id), best=context.run_name(best.run.id))
     passes = 1 if "soup" in run.config else len(_members(run))
     seconds = _seconds_per_image(context, best.run), _seconds_per_image(context, run)
-    return _row(context, name, float(best.correct.mean()), gain, passes, seconds)
-
-
-def ensemble_method(run: Run) -> str:
-    """Return how an ensemble was joined: `mean`, `weighted`, `soup`, or `snapshot` (mean of one training's snapshots)."""
-    method = str(run.config["method"])
-    return "snapshot" if method == "mean" and len(set(run.config["of"])) == 1 else method
+    return _row(context, NamedCell(titled(name, run.id), run.id), float(best.correct.mean()), gain, passes, seconds)
 
 
 def _seconds_per_image(context: ReportContext, run: Run) -> float | None:
@@ -115,7 +138,7 @@ def _seconds_per_image(context: ReportContext, run: Run) -> float | None:
 
 def _row(
     context: ReportContext,
-    name: str,
+    name: NamedCell,
     alone: float,
     gain: dict[str, Any],
     passes: int,
@@ -124,11 +147,11 @@ def _row(
     texts = context.texts
     return [
         name,
-        texts.percent(alone),
-        texts.percent(gain["accuracy"]),
         texts.points(gain["gain"]),
         texts.span(gain["gain_interval"]),
         texts.probability(gain["p"]),
+        texts.percent(alone),
+        texts.percent(gain["accuracy"]),
         texts.number(passes),
         *("–" if value is None else texts.plain(float(f"{value:.2g}")) for value in seconds),
     ]

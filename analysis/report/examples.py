@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from shlex import quote
 
 from markupsafe import Markup
 
@@ -13,11 +14,12 @@ from fototeca.analysis.attribution.explain import explain_one
 from fototeca.analysis.cache import DATA_URI, cached_json
 from fototeca.analysis.error_patterns import ErrorCount, GroupErrors, error_groups, errors_by_quality
 from fototeca.analysis.evaluation.predictions import SplitPredictions
+from fototeca.analysis.evaluation.sampling import pick_most_confident
 from fototeca.analysis.examples import choose_examples, confident_errors, find_label_suspects, find_neighbors, worst_per_class
 from fototeca.analysis.images import data_uri
 from fototeca.analysis.report.attributions import SHOWN_METHODS, badge_text, method_check_results
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import Content, Tile, card, cards, command, details, heading, join, note, paragraph
+from fototeca.analysis.report.html import Content, Tile, card, cards, details, heading, join, note, paragraph
 from fototeca.core.errors import FototecaError
 from fototeca.core.kinds import IMAGE_ID, MapOf
 from fototeca.core.public_url import public_url
@@ -27,6 +29,9 @@ NUM_EXAMPLES = 8
 
 OPEN_KINDS = ("wrong", "right")
 """Kinds shown unfolded."""
+
+SIDE = 144
+"""Pixels of an image and of its map."""
 
 METHOD = SHOWN_METHODS[0]
 """Attribution method of the map beside each image; one that the report also puts through the sanity checks."""
@@ -51,16 +56,14 @@ def render_examples(context: ReportContext, results: SplitPredictions) -> Markup
     neighbors, missing = _neighbors(context, results, sorted({*indices, *confident_errors(results)}))
     suspected = find_label_suspects(results, neighbors, context.manifest)
     data = _CardData(results, _maps(context, results, sorted({*indices, *suspected[:NUM_EXAMPLES]})), neighbors)
-    parts = [heading(texts("examples.title"), 4), paragraph(texts(f"examples.{'intro' if data.maps else 'intro_without_maps'}"))]
+    parts = [paragraph(texts(f"examples.{'intro' if data.maps else 'intro_without_maps'}"))]
     parts += [_method_checks(context, results) if data.maps else Markup(""), missing]
     for kind, chosen in kinds.items():
-        content = _cards(context, data, chosen) if chosen else paragraph(texts("examples.none"))
+        content = _cards(context, data, chosen) if chosen else paragraph(texts("examples.nothing"))
         if kind == "worst" and len(worst) > NUM_EXAMPLES:
-            content += paragraph(texts("examples.more", n=NUM_EXAMPLES, total=len(worst), run=results.run.id))
+            content += paragraph(texts("examples.more", n=NUM_EXAMPLES, total=len(worst), run=quote(results.run.id)))
         parts.append(details(texts(f"examples.{kind}"), content, is_open=kind in OPEN_KINDS))
-    parts.append(paragraph(context.run_file_link(results.run, "predictions-val.csv"), "source"))
     parts.append(context.render_part(partial(_label_suspects, context, data, suspected)))
-    parts.append(context.render_part(partial(_shared_traits, context, results)))
     return join(parts)
 
 
@@ -91,10 +94,14 @@ def _maps(context: ReportContext, results: SplitPredictions, chosen: Sequence[in
         for index, _ in present:
             with suppress(FototecaError):  # the file is damaged; its card has no map
                 explained = explain_one(context.workspace, model, results, index, [METHOD])
-                maps[explained.image_id] = data_uri(explained.drawn.maps[METHOD].resize((112, 112)))
+                maps[explained.image_id] = data_uri(explained.drawn.maps[METHOD].resize((SIDE, SIDE)))
         return maps
 
-    question = [METHOD, [[results.rows[index].image_id, size] for index, size in present]]  # a restored file changes the size
+    question = [
+        METHOD,
+        SIDE,
+        [[results.rows[index].image_id, size] for index, size in present],
+    ]  # a restored file changes the size
     drawn: dict[str, str] = cached_json(context.workspace, results.run, "examples", MapOf(IMAGE_ID, DATA_URI), question, draw)
     return drawn
 
@@ -112,15 +119,26 @@ def _card(context: ReportContext, data: _CardData, index: int) -> Markup:
     prediction = f"{predicted} · {confidence}"
     if not is_right:
         prediction = texts("examples.predicted", predicted=predicted, confidence=confidence)
-    lines: list[Content] = [context.file_link(f"data/runs/{results.run.id}/predictions-val.csv", prediction, index)]
+    lines: list[Content] = [context.file_link(predictions_name(results), prediction, index)]
     lines += [] if is_right else [texts("examples.true", label=label)]
     alt, mark = texts("examples.alt", label=label, predicted=predicted), "right" if is_right else "wrong"
     lines += [row.source, *filter(None, [context.file_names.get(row.image_id)])]
-    image = Tile(context.thumbnail(row, 112), alt, tuple(lines), mark, public_url(row.page_url))
+    image = Tile(context.thumbnail(row, SIDE), alt, tuple(lines), mark, public_url(row.page_url))
     uri = data.maps.get(row.image_id, "")
     explanation = Tile(uri, texts("attribution.alt", method=METHOD, predicted=predicted)) if uri else None
     neighbors = [_neighbor_tile(context, image_id) for image_id in data.neighbors.get(row.image_id, [])]
     return card(image, explanation, neighbors)
+
+
+def predictions_name(results: SplitPredictions) -> str:
+    """Return the file of predictions, relative to the workspace."""
+    return f"data/runs/{results.run.id}/predictions-{results.split}.csv"
+
+
+def render_wrong_examples(context: ReportContext, results: SplitPredictions, number: int) -> Markup:
+    """Return the most confident errors with their stored predictions; no model runs."""
+    wrong = pick_most_confident(results, correct=False, number=number)
+    return _cards(context, _CardData(results, {}, {}), wrong) if wrong else paragraph(context.texts("examples.nothing"))
 
 
 def _neighbor_tile(context: ReportContext, image_id: str) -> Tile:
@@ -140,16 +158,16 @@ def _label_suspects(context: ReportContext, data: _CardData, suspected: Sequence
             heading(texts("label_suspects.title"), 5),
             paragraph(texts("label_suspects.intro", n=len(suspected))),
             _cards(context, data, shown),
-            command(f"fototeca curate label {ids} --label …"),
+            context.hint(f"fototeca curate label {ids} --label …"),
         ]
     )
 
 
-def _shared_traits(context: ReportContext, results: SplitPredictions) -> Markup:
-    """Return errors by source, by near-duplicate group and by image quality; the confusion section has those by pair."""
+def render_error_patterns(context: ReportContext, results: SplitPredictions) -> Markup:
+    """Return errors by source, by near-duplicate group and by image quality; the confusion part has those by pair."""
     texts, groups = context.texts, error_groups(results)
     counts = [texts("errors.images"), texts("errors.errors"), texts("errors.share")]
-    parts = [heading(texts("errors.title"), 5)]
+    parts = list[Markup]()
     rows = [[name, *_error_counts(context, counted)] for name, counted in groups.by_source.items()]
     parts.append(_errors_table(context, results, "source", [texts("collection.source"), *counts], rows))
     rows = [[group.group[:12], *_error_counts(context, group)] for group in groups.by_group[:NUM_EXAMPLES]]
@@ -186,5 +204,5 @@ def _error_counts(context: ReportContext, counted: ErrorCount | GroupErrors) -> 
 
 def _errors_table(context: ReportContext, results: SplitPredictions, by: str, head: list[str], rows: list[list[str]]) -> Markup:
     name, caption = f"errors-{by}-{results.run.id}", context.texts(f"errors.by_{by}")
-    source = f"data/runs/{results.run.id}/predictions-val.csv"
+    source = predictions_name(results)
     return context.add_table(name, head, rows, caption=caption, numeric=tuple(range(1, len(head))), source=source)

@@ -48,9 +48,9 @@ def paragraph(content: Content, kind: str = "") -> Markup:
     return _component("paragraph", content, kind)
 
 
-def heading(content: Content, level: int = 3) -> Markup:
-    """Return a heading below the section's title."""
-    return _component("heading", content, level)
+def heading(content: Content, level: int = 3, name: str = "") -> Markup:
+    """Return a heading below the section's title; `name` is its id on the page."""
+    return _component("heading", content, level, name)
 
 
 def note(content: Content, kind: str = "info") -> Markup:
@@ -106,9 +106,24 @@ def headline(value: Content, content: Content) -> Markup:
     return _component("headline", value, content)
 
 
-def facts(pairs: Sequence[tuple[Content, Content]]) -> Markup:
-    """Return names with their values, in a grid."""
-    return _component("facts", pairs)
+def facts(pairs: Sequence[tuple[Content, Content]], source: Content = "") -> Markup:
+    """Return names with their values, in a grid, and a link to their data."""
+    return _component("facts", pairs, source)
+
+
+def titled(content: Content, title: str) -> Markup:
+    """Return inline content with a tooltip."""
+    return _component("titled", content, title)
+
+
+def csv_icon(href: str, title: str) -> Markup:
+    """Return a small link to a CSV file; `title` is its name for screen readers and its tooltip."""
+    return _component("csv_icon", href, title)
+
+
+def tabs(name: str, panels: Sequence[tuple[str, Content]]) -> Markup:
+    """Return panels of which one is shown, chosen by its title; all of them on paper. `name` is unique on the page."""
+    return _component("tabs", name, panels) if len(panels) > 1 else join(content for _, content in panels)
 
 
 def definitions(pairs: Sequence[tuple[Content, Content]]) -> Markup:
@@ -121,6 +136,7 @@ def table(
     rows: Sequence[Sequence[Content | int]],
     *,
     caption: Content = "",
+    source: Content = "",
     numeric: Sequence[int] = (),
     strong: Sequence[int] = (),
     hrefs: Sequence[str] = (),
@@ -134,16 +150,22 @@ def table(
         head: column headings.
         rows: cells by row.
         caption: title of the table and name of its box.
+        source: link to its data, behind the caption.
         numeric: indices of the columns with numbers, aligned to the right.
         strong: indices of highlighted rows.
         hrefs: for each row the address that its numbers link to.
     """
-    return _component("table", head, rows, caption, numeric, strong, hrefs)
+    return _component("table", head, rows, caption, source, numeric, strong, hrefs)
 
 
 def figure(drawing: Figure, caption: Content, source: Content = "", kind: str = "") -> Markup:
     """Return a drawing with its caption and the links to its data."""
     return _component("figure", Markup(drawing.svg), drawing.alt, caption, source, kind)
+
+
+def color_scale(low: Content, high: Content) -> Markup:
+    """Return the color bar of attribution maps with the names of its ends."""
+    return _component("color_scale", low, high)
 
 
 def tiles(images: Sequence[Tile], kind: str = "") -> Markup:
@@ -176,6 +198,6 @@ def legend(entries: Sequence[tuple[Markup, Content]]) -> Markup:
     return _component("legend", entries)
 
 
-def cover(title: Content, summary: Content, source: Content, figures: Sequence[tuple[Content, Content]]) -> Markup:
-    """Return the head of the report: title, summary, link to the manifest, and large numbers with their names."""
-    return _component("cover", title, summary, source, figures)
+def cover(title: Content, summary: Content, figures: Sequence[tuple[Content, Content]], images: Sequence[Tile]) -> Markup:
+    """Return the head of the report: title, a row of images, summary, and large numbers with their names."""
+    return _component("cover", title, summary, figures, images)

@@ -106,7 +106,7 @@ def confusion_matrices(context: ReportContext, name: str, results: SplitPredicti
     """Return the confusion matrix of a single-label run; of many categories an overview and the most confused ones."""
     texts = context.texts
     source = predictions_file({"run": results.run.id, "split": results.split})
-    figures = confusion_figures_of(name, results, texts)
+    figures = confusion_figures_of(name, results, texts, context.run_name(results.run.id))
     if len(results.categories) <= MAX_FULL:
         captions = [caption]
     else:
@@ -128,7 +128,7 @@ def render_calibration(context: ReportContext, name: str, results: SplitPredicti
         alt = texts("calibration.alt", split=split, before=before, after=after)
         caption = texts("calibration.caption", temperature=texts.number(temperature, 2), before=before, after=after)
     chart = reliability_chart(name, series, (texts("axis.confidence"), texts("axis.accuracy")), alt, texts)
-    return join([heading(texts("calibration.title"), 4), context.add_figure(chart, caption, predictions_file(metrics))])
+    return join([heading(texts("calibration.title"), 5), context.add_figure(chart, caption, predictions_file(metrics))])
 
 
 def predictions_file(metrics: Metrics) -> str:

@@ -1,7 +1,8 @@
-"""Section of the report that analyzes two models on validation: metrics, examples, confusion, attribution, features."""
+"""Section of the report that analyzes two models on validation: confusion, examples, attribution, features, metrics."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from markupsafe import Markup
@@ -12,8 +13,8 @@ from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.report.attributions import render_attributions
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.embedding import render_embedding
-from fototeca.analysis.report.examples import render_examples
-from fototeca.analysis.report.html import heading, join, note, paragraph, subsection
+from fototeca.analysis.report.examples import render_error_patterns, render_examples
+from fototeca.analysis.report.html import details, heading, join, note, paragraph, tabs
 from fototeca.analysis.report.metrics_tables import (
     classes_table,
     confusion_matrices,
@@ -26,41 +27,68 @@ from fototeca.train.runs import Run
 NUM_CONFUSIONS = 8
 """Rows of the table of most frequent confusions."""
 
+PARTS = ("confusion", "examples", "attribution", "features", "metrics")
+"""Parts of an analysis in order; their titles are the texts `PART.title`."""
+
+_COMMANDS = {
+    "confusion": "confusion",
+    "examples": "examples",
+    "attribution": "explain",
+    "features": "embed",
+    "metrics": "evaluate",
+}
+"""Command of `fototeca analysis` that makes a part."""
+
 
 def render_model_analysis(context: ReportContext) -> Markup:
-    """Return the analysis of the best single model and of another one."""
+    """Return the analysis of the best model and of another one, one of them shown at a time."""
     texts, runs = context.texts, context.analyzed_runs
     if not runs:
-        return note(texts("model_analysis.none"), "missing")
+        return _render_missing(context)
     parts = [paragraph(texts("model_analysis.intro")), context.own_words.render("errors")]
-    if runs[0] is not context.ranked_runs[0]:
-        parts.append(note(texts("model_analysis.ensemble", run=context.ranked_runs[0].id)))
-    for run, key in zip(runs, ("model_analysis.best", "model_analysis.other"), strict=False):
-        parts.append(subsection(join([heading(texts(key, run=run.id)), _render_run(context, run)]), "study"))
+    panels = [(context.run_name(run.id), _render_run(context, run, is_first=run is runs[0])) for run in runs]
+    parts.append(tabs("analysis", panels))
     if len(runs) < 2:
         parts.append(note(texts("model_analysis.single"), "missing"))
     return join(parts)
 
 
-def _render_run(context: ReportContext, run: Run) -> Markup:
+def _render_missing(context: ReportContext) -> Markup:
+    """Return the titles of all parts, what they lack, and the commands that make them."""
+    texts, parts = context.texts, [note(context.texts("model_analysis.none"), "missing")]
+    for part in PARTS:
+        parts += [heading(texts(f"{part}.title"), name=part), paragraph(texts("model_analysis.none"))]
+        parts.append(context.hint(f"fototeca analysis {_COMMANDS[part]} RUN"))
+    return join(parts)
+
+
+def _render_run(context: ReportContext, run: Run, *, is_first: bool) -> Markup:
+    """Return all parts of the analysis of one run. `is_first`: its headings have the ids that the contents link to."""
     results = context.validation[run.id]
-    parts = [
-        context.render_part(partial(render, context, results))
-        for render in (_render_metrics, render_examples, _render_confusion, render_attributions)
-    ]
-    return join([*parts, context.render_part(partial(render_embedding, context, run))])
+    renderers: dict[str, Callable[[], Markup]] = {
+        "confusion": partial(_render_confusion, context, results),
+        "examples": partial(render_examples, context, results),
+        "attribution": partial(render_attributions, context, results),
+        "features": partial(render_embedding, context, run),
+        "metrics": partial(_render_metrics, context, results),
+    }
+    content = [heading(join([context.texts(f"model_analysis.{'best' if is_first else 'other'}"), " ", context.run_cell(run.id)]))]
+    for part, render in renderers.items():
+        content += [heading(context.texts(f"{part}.title"), 4, part if is_first else ""), context.render_part(render)]
+    return join(content)
 
 
 def _render_metrics(context: ReportContext, results: SplitPredictions) -> Markup:
-    """Return overall metrics, metrics by category and calibration on validation."""
-    run = results.run
+    """Return overall metrics, calibration, metrics by category and what the errors have in common, on validation."""
+    run, texts = results.run, context.texts
     splits = [compute_metrics(results, fit_run_temperature(results)).to_json()]
+    by_category = [classes_table(context, f"classes-{run.id}", splits)]
     return join(
         [
-            heading(context.texts("metrics.title"), 4),
             metrics_table(context, f"metrics-{run.id}", splits),
-            classes_table(context, f"classes-{run.id}", splits),
             render_calibration(context, f"reliability-{run.id}", results, splits[0]),
+            details(texts("class.table_val"), join(by_category)),
+            details(texts("errors.title"), context.render_part(partial(render_error_patterns, context, results))),
         ]
     )
 
@@ -73,7 +101,7 @@ def _render_confusion(context: ReportContext, results: SplitPredictions) -> Mark
         content = yes_no_table(context, name, results)
     else:
         content = confusion_matrices(context, name, results, texts("confusion.caption", n=len(results)))
-    return join([heading(texts("confusion.title"), 4), content, _confused_pairs(context, results, source)])
+    return join([content, _confused_pairs(context, results, source)])
 
 
 def _confused_pairs(context: ReportContext, results: SplitPredictions, source: str) -> Markup:

@@ -11,7 +11,7 @@ from fototeca.analysis.cache import read_json_or_none
 from fototeca.analysis.evaluation.calibration import NO_ERRORS
 from fototeca.analysis.predict.results import STORED_PREDICTIONS, stored_predictions_path
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import Content, Tile, command, join, link, note, paragraph, tiles
+from fototeca.analysis.report.html import Content, Tile, join, link, note, paragraph, tiles
 from fototeca.analysis.tabular import Table
 
 NEAR_DUPLICATE_FIELDS = ("image_id", "split", "distance", "file_name")
@@ -25,11 +25,13 @@ def render_new_images(context: ReportContext) -> Markup:
     texts, document = context.texts, _read_predictions(context)
     if document is None:
         best = context.ranked_runs[0].id if context.ranked_runs else "RUN"
-        return join([note(texts("new_images.none"), "missing"), command(f"fototeca analysis predict {quote(best)} photo.jpg")])
+        return note(texts("new_images.none"), "missing") + context.hint(f"fototeca analysis predict {quote(best)} photos/")
     images, rate = document["images"], document["false_alarm_rate"]
     counts = {name: document[name] for name in ("n", "unknown", "near")}
     context.data_tables.append(Table(COUNTS, ("name", "value"), tuple({**counts, "false_alarm_rate": rate}.items())))
-    parts = [paragraph(context.with_data_link(texts("new_images.intro", run=document["run"], **counts), COUNTS))]
+    parts = [
+        paragraph(context.with_data_link(texts("new_images.intro", run=context.run_name(document["run"]), **counts), COUNTS))
+    ]
     if counts["n"] > len(images):
         parts.append(paragraph(texts("new_images.first", n=len(images))))
     if rate is not None:
@@ -67,8 +69,7 @@ def _data_links(context: ReportContext, document: dict[str, Any]) -> Markup:
     duplicate_columns = (f"near_duplicate_{name}" for name in NEAR_DUPLICATE_FIELDS)
     columns = ("path", "label", "probability", "ood_score", "unknown", *duplicate_columns)
     context.data_tables.append(Table("new-images", columns, tuple(rows)))
-    stored = context.file_link(f"data/reports/new-images/{document['run']}.json")
-    return paragraph(join([link(context.texts("link.data"), context.row_href("new-images", 0)), " · ", stored]), "source")
+    return paragraph(context.csv_link("new-images", f"data/reports/new-images/{document['run']}.json"), "source")
 
 
 def _tile(context: ReportContext, prediction: dict[str, Any], row: int) -> Tile:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +13,21 @@ from tqdm import tqdm
 from fototeca.analysis.i18n import PAGES, Texts
 from fototeca.analysis.plots.export import require_browser, write_pdf
 from fototeca.analysis.plots.figures import write_figures
-from fototeca.analysis.report import cards, dataset, model_analysis, models, new_images, reproducibility, test_section
+from fototeca.analysis.report import (
+    cards,
+    cover,
+    curves,
+    dataset,
+    ensemble_gains,
+    experiments,
+    model_analysis,
+    new_images,
+    own_architecture,
+    reproducibility,
+    test_section,
+)
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import Content, cover, join, link, note
+from fototeca.analysis.report.html import join, note
 from fototeca.analysis.templates import render_page
 from fototeca.core.console import notify
 from fototeca.core.files import write_text
@@ -31,8 +42,10 @@ SECTIONS: dict[str, Callable[[ReportContext], Markup]] = {
     "collection": dataset.render_collection,
     "samples": dataset.render_samples,
     "splits": dataset.render_splits,
-    "models": models.render_models,
-    "comparison": models.render_comparison,
+    "own_architecture": own_architecture.render_own_architecture,
+    "experiments": experiments.render_experiments,
+    "curves": curves.render_curves,
+    "ensemble": ensemble_gains.render_ensembles,
     "model_analysis": model_analysis.render_model_analysis,
     "test": test_section.render_test,
     "new_images": new_images.render_new_images,
@@ -66,6 +79,8 @@ class _Section:
     id: str
     title: str
     content: Markup
+    parts: tuple[tuple[str, str], ...] = ()
+    """Ids and titles of the headings in it that the contents list."""
 
 
 def write_report(
@@ -136,7 +151,7 @@ def _render(context: ReportContext) -> str:
     """Return the whole page."""
     texts = context.texts
     sections = [
-        _Section(name, texts(f"section.{name}"), _render_section(context, name, render))
+        _Section(name, texts(f"section.{name}"), _render_section(context, name, render), _parts(texts, name))
         for name, render in tqdm(SECTIONS.items(), desc="report", unit="section", disable=None)
     ]
     sections = [section for section in sections if section.content]
@@ -145,11 +160,16 @@ def _render(context: ReportContext) -> str:
         language=texts.language,
         title=texts("page.title", dataset=context.manifest.dataset_name),
         style=Markup((PAGES / "report.css").read_text(encoding="utf-8")),
-        cover=context.render_part(partial(_cover, context)),
+        cover=context.render_part(partial(cover.render_cover, context)),
         own_words=_render_own_words(context),
         contents=texts("page.contents"),
         sections=sections,
     )
+
+
+def _parts(texts: Texts, section: str) -> tuple[tuple[str, str], ...]:
+    names = model_analysis.PARTS if section == "model_analysis" else ()
+    return tuple((name, texts(f"{name}.title")) for name in names)
 
 
 def _render_section(context: ReportContext, name: str, render: Callable[[ReportContext], Markup]) -> Markup:
@@ -169,36 +189,3 @@ def _render_own_words(context: ReportContext) -> Markup:
 
 def _unplaced_text(texts: Texts, headings: Sequence[str]) -> str:
     return texts("own_words.unplaced", headings=", ".join(f"## {name}" for name in headings))
-
-
-def _cover(context: ReportContext) -> Markup:
-    """Return the title and the main results."""
-    texts, manifest = context.texts, context.manifest
-    frozen = f"manifests/{manifest.version}"
-    figures: list[tuple[Content, Content]] = [
-        (context.file_link(f"{frozen}.csv", texts.number(len(manifest.rows))), texts("cover.images")),
-        (context.file_link(f"{frozen}.json", texts.number(len(manifest.categories))), texts("cover.categories")),
-        (context.file_link("data/runs", texts.number(len(context.ranked_runs))), texts("cover.models")),
-    ]
-    if context.comparison:
-        best = context.comparison["runs"][0]
-        figures.append((link(texts.percent(best["accuracy"]), context.row_href("models", 0)), texts("cover.best")))
-    figures += _test_figure(context)
-    today = datetime.now(UTC).strftime("%Y-%m-%d")
-    summary = texts("cover.summary", version=manifest.version, date=today, **manifest.split_counts())
-    return cover(manifest.dataset_name, summary, context.file_link(f"{frozen}.json"), figures)
-
-
-def _test_figure(context: ReportContext) -> list[tuple[Content, Content]]:
-    """Return the latest test accuracy; of the run and without TTA as in the test section, where there is such an access."""
-    texts, accesses = context.texts, context.access_log.accesses
-    with_accuracy = [index for index, access in enumerate(accesses) if access.accuracy is not None]
-    if not with_accuracy:
-        return []
-    num_accesses, run = len(context.access_log.full_accesses), test_section.tested_run(context)
-    plain = [i for i in with_accuracy if run and accesses[i].run == run.id and "--tta" not in accesses[i].purpose]
-    shown = (plain or with_accuracy)[-1]
-    label = texts("cover.test") if num_accesses == 1 else texts("cover.test_several", n=num_accesses)
-    if context.ranked_runs and accesses[shown].run != context.ranked_runs[0].id:
-        label = f"{label} ({accesses[shown].run})"
-    return [(link(texts.percent(accesses[shown].accuracy), context.row_href("test-access", shown)), label)]

@@ -15,7 +15,8 @@ from fototeca.analysis.evaluation.predictions import SplitPredictions, read_spli
 from fototeca.analysis.evaluation.test_access_log import REPORT
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import bullets, command, heading, headline, join, link, note, paragraph, span
+from fototeca.analysis.report.examples import render_wrong_examples
+from fototeca.analysis.report.html import bullets, details, heading, headline, join, link, note, paragraph
 from fototeca.analysis.report.metrics_tables import (
     Metrics,
     classes_table,
@@ -26,6 +27,9 @@ from fototeca.analysis.report.metrics_tables import (
 )
 from fototeca.analysis.tabular import Table, flatten_values
 from fototeca.train.runs import Run
+
+NUM_WRONG = 12
+"""Errors on test that are shown."""
 
 
 def tested_run(context: ReportContext) -> Run | None:
@@ -45,7 +49,7 @@ def _render_untested(context: ReportContext) -> Markup:
     if context.access_log.full_accesses:
         return note(context.texts("test.lost"), "warn")
     best = context.ranked_runs[0].id if context.ranked_runs else "RUN"
-    return join([note(context.texts("test.none"), "missing"), command(f"fototeca analysis evaluate {quote(best)} --split test")])
+    return note(context.texts("test.none"), "missing") + context.hint(f"fototeca analysis evaluate {quote(best)} --split test")
 
 
 def _render_results(context: ReportContext, run: Run) -> Markup:
@@ -54,13 +58,15 @@ def _render_results(context: ReportContext, run: Run) -> Markup:
     temperature = fit_run_temperature(val)
     splits = [compute_metrics(results, temperature).to_json() for results in (val, test)]
     best = context.ranked_runs[0].id
-    intro = texts("test.best", run=run.id) if run.id == best else texts("test.other", run=run.id, best=best)
+    name = context.run_name(run.id)
+    intro = texts("test.best", run=name) if run.id == best else texts("test.other", run=name, best=context.run_name(best))
     parts: list[Callable[[], Markup]] = [
         partial(_headline, context, splits[1]),
+        partial(_render_confusion, context, test),
+        partial(_render_wrong, context, test),
         partial(metrics_table, context, "test", splits),
         partial(_render_gap, context, val, test),
-        partial(classes_table, context, "classes", splits),
-        partial(_render_confusion, context, test),
+        lambda: details(texts("class.table_test"), classes_table(context, "classes", splits)),
         partial(render_calibration, context, "reliability", test, splits[1]),
     ]
     return join([paragraph(intro), *map(context.render_part, parts)])
@@ -93,8 +99,7 @@ def _render_gap(context: ReportContext, val: SplitPredictions, test: SplitPredic
         first_rows.setdefault(name.split(".")[0], index)
     items = []
     for key, reason in _gap_reasons(texts, gap).items():
-        data = span(link(texts("link.data"), context.row_href(table, first_rows.get(key, 0))), "source")
-        items.append(join([reason, " ", data]))
+        items.append(context.with_data_link(reason, table, first_rows.get(key, 0)))
     is_chance = gap["sampling"]["p"] >= 0.05
     verdict = texts(f"generalization_gap.{'chance' if is_chance else 'significant'}", difference=texts.points(gap["difference"]))
     return join([heading(texts("generalization_gap.title")), paragraph(context.with_data_link(verdict, table)), bullets(items)])
@@ -171,10 +176,15 @@ def _p_values(texts: Texts, gap: dict[str, Any], shift: dict[str, Any]) -> dict[
     return {"p": texts.probability(shift["p"]), "holm": texts.probability(shift["p_holm"]), "tests": gap["shift_tests"]}
 
 
+def _render_wrong(context: ReportContext, test: SplitPredictions) -> Markup:
+    """Return the most confident errors on test."""
+    return heading(context.texts("test.wrong")) + render_wrong_examples(context, test, NUM_WRONG)
+
+
 def _render_confusion(context: ReportContext, test: SplitPredictions) -> Markup:
     texts = context.texts
     if test.multi:
-        return join([heading(texts("confusion.title"), 4), yes_no_table(context, "confusion-test", test)])
+        return yes_no_table(context, "confusion-test", test)
     return confusion_matrices(context, "confusion-test", test, texts("test.confusion", n=len(test)))
 
 
@@ -183,12 +193,12 @@ def _render_accesses(context: ReportContext, run: Run | None) -> Markup:
     texts, log = context.texts, context.access_log
     remarks = _access_remarks(context)
     if run is not None and not log.has_evaluation(run.id):
-        remarks.append(note(texts("test_access.unrecorded", run=run.id), "warn"))
+        remarks.append(note(texts("test_access.unrecorded", run=context.run_name(run.id)), "warn"))
     body = [
         [
             access.time.replace("T", " ")[:16],
             access.actor,
-            access.run,
+            context.run_cell(access.run),
             access.purpose,
             texts.number(access.n),
             texts.percent(access.accuracy),
@@ -211,10 +221,10 @@ def _access_remarks(context: ReportContext) -> list[Markup]:
     if len(log.runs) > 1:
         remarks.append(note(texts("test_access.several", n=len(log.full_accesses), runs=len(log.runs)), "warn"))
     elif len(accuracies) > 1:
-        remarks.append(note(texts("test_access.different", run=log.runs[0], n=len(accuracies)), "warn"))
+        remarks.append(note(texts("test_access.different", run=context.run_name(log.runs[0]), n=len(accuracies)), "warn"))
     elif accuracies:
         key = "test_access.once" if len(log.full_accesses) == 1 else "test_access.repeated"
-        remarks.append(note(texts(key, run=log.runs[0], n=len(log.full_accesses)), "good"))
+        remarks.append(note(texts(key, run=context.run_name(log.runs[0]), n=len(log.full_accesses)), "good"))
     if partial_accesses := len(log.accesses) - len(log.full_accesses):
         remarks.append(note(texts("test_access.predicted", n=partial_accesses), "warn"))
     if interrupted := sum(access.n is None for access in log.accesses):

@@ -22,7 +22,7 @@ from fototeca.analysis.examples import (
     worst_per_class,
 )
 from fototeca.analysis.images import add_caption
-from fototeca.analysis.plots.charts import bars_chart
+from fototeca.analysis.plots.bars import bars_chart
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, ManifestRow
 from fototeca.train.runs import Run
@@ -77,8 +77,8 @@ def test_captions_fit_their_image() -> None:
 
 def test_long_category_names_are_cut_in_the_middle() -> None:
     """In the chart of the splits."""
-    drawn = bars_chart("splits", [("x" * 30 + "y" * 30, {"train": 1}), ("short", {"train": 2})], "alt").svg
-    assert ">short<" in drawn and f">{'x' * 15}…{'y' * 15}<" in drawn
+    drawn = bars_chart("splits", [("x" * 60 + "y" * 60, {"train": 1}), ("short", {"train": 2})], "alt").svg
+    assert ">short<" in drawn and f">{'x' * 31}…{'y' * 30}<" in drawn
 
 
 def test_choose_examples() -> None:

@@ -11,8 +11,8 @@ from fototeca.analysis.cli_tables import evaluation_table
 from fototeca.analysis.evaluation.evaluate import evaluate_run
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.ensemble_gains import render_ensemble_gains
-from fototeca.analysis.tabular import FormattedNumber
+from fototeca.analysis.report.ensemble_gains import render_ensembles
+from fototeca.analysis.tabular import FormattedNumber, NamedCell
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig
@@ -31,8 +31,14 @@ def make_context(workspace: Workspace, lang: str = "en") -> ReportContext:
 def gains_rows(workspace: Workspace, lang: str = "en") -> list[tuple[object, ...]]:
     """Return the rows of the exported table."""
     context = make_context(workspace, lang)
-    render_ensemble_gains(context)
+    render_ensembles(context)
     return list(next(numbers.rows for numbers in context.data_tables if numbers.name == "ensemble-gains"))
+
+
+def named_run(row: tuple[object, ...]) -> str:
+    """Return the run in the first cell of a row, as the CSV has it."""
+    assert isinstance(row[0], NamedCell)
+    return row[0].stored
 
 
 def test_all_kinds_have_passes_and_seconds(copied: Studied) -> None:
@@ -45,11 +51,12 @@ def test_all_kinds_have_passes_and_seconds(copied: Studied) -> None:
     make_ensemble(workspace, [other])
     ensembles["mean"] = make_ensemble(workspace, [f"{cycles}-snapshot-1", f"{other}-snapshot-1"]).id
     for lang in ("en", "es"):
-        texts, rows = Texts.load(lang), gains_rows(workspace, lang)
-        content = {kind: next(row for row in rows if str(row[0]).startswith(f"{run}, ")) for kind, run in ensembles.items()}
-        assert all(texts(f"ensemble_gains.method.{kind}") in str(row[0]) for kind, row in content.items())
-        assert rows[0][6] == "4" and {row[6] for row in content.values()} == {"2"}
-        for row in (rows[0], *content.values()):
+        texts, rows = Texts.load(lang), {named_run(row): row for row in gains_rows(workspace, lang)}
+        content = {kind: rows[run] for kind, run in ensembles.items()}
+        assert all(texts(f"run_name.{kind}", n=2) in str(row[0]) for kind, row in content.items())
+        (augmented,) = (row for name, row in rows.items() if name.startswith("tta "))
+        assert augmented[6] == "4" and {row[6] for row in content.values()} == {"2"}
+        for row in (augmented, *content.values()):
             assert all(isinstance(cell, FormattedNumber) and cell.value[0] > 0 for cell in row[7:]) and len(row) == 9
 
 
@@ -60,7 +67,7 @@ def test_seconds_are_a_dash_without_weights(copied: Studied) -> None:
     shutil.rmtree(workspace.cache / "analysis", ignore_errors=True)
     *_, last = (run for run in make_context(workspace).ranked_runs if run.id in runs)
     (last.folder / "model.safetensors").unlink()
-    (row,) = [row for row in gains_rows(workspace) if str(row[0]).startswith(ensembles)]
+    (row,) = [row for row in gains_rows(workspace) if named_run(row) == ensembles]
     assert row[-1] == "–" and row[1] != "–"
 
 

@@ -32,6 +32,7 @@ from fototeca.analysis.report import cards
 from fototeca.analysis.report.attributions import _class_models, render_attributions
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.page import SECTIONS, write_report
+from fototeca.analysis.run_names import name_runs
 from fototeca.collect.files.folder_options import FolderOptions
 from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
@@ -42,7 +43,7 @@ from fototeca.curate.versions.freeze import freeze_version
 from fototeca.train.config import TrainConfig
 from fototeca.train.ensemble import make_ensemble
 from fototeca.train.runs import read_run, write_predictions_csv
-from fototeca.train.runs.registry import write_done
+from fototeca.train.runs.registry import list_runs, write_done
 from fototeca.train.trainer import train_run
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -58,14 +59,19 @@ def without_png(monkeypatch: pytest.MonkeyPatch) -> None:
 def write_and_read(workspace: Workspace) -> str:
     """Write the English report and return it; it must have every section."""
     page = write_report(workspace, "v001").page.read_text(encoding="utf-8")
-    assert all(f'<section id="{name}">' in page for name in SECTIONS)
+    assert all(f'<section id="{name}">' in page for name in SECTIONS if name != "conclusions")
     return page
 
 
 def section_text(page: str, name: str) -> str:
     """Return the text of one section."""
     inner = page.split(f'<section id="{name}">')[1].split('<section id="')[0]
-    return re.sub(r"<[^>]+>", " ", inner)
+    return " ".join(re.sub(r"<[^>]+>", " ", inner).split())
+
+
+def titles_of(workspace: Workspace) -> dict[str, str]:
+    """Return the names of runs in the report, by id."""
+    return name_runs(list_runs(workspace), Texts.load("en"))
 
 
 def test_unusable_runs_are_excluded_with_reason(copied: Studied) -> None:
@@ -93,8 +99,8 @@ def test_unusable_runs_are_excluded_with_reason(copied: Studied) -> None:
     for reason, damage in damages.items():
         damage()
         page = write_and_read(workspace)
-        assert reason in section_text(page, "models"), reason
-        assert f"Best model: {second}" in section_text(page, "model_analysis")
+        assert reason in section_text(page, "experiments"), reason
+        assert f"Best model: {titles_of(workspace)[second]}" in section_text(page, "model_analysis")
         command = evaluate_run if "done" not in reason else None
         if command:
             with pytest.raises(FototecaError, match=reason):
@@ -102,7 +108,7 @@ def test_unusable_runs_are_excluded_with_reason(copied: Studied) -> None:
     done.write_text("{")
     (workspace.runs / second / "predictions-val.csv").unlink()
     page = write_and_read(workspace)
-    assert "No run of v001 has finished" in section_text(page, "models")
+    assert "No run of v001 has finished" in section_text(page, "experiments")
     assert "No finished model to analyze." in section_text(page, "model_analysis")
 
 
@@ -123,9 +129,9 @@ def test_damaged_files_affect_only_their_part(copied: Studied) -> None:
     (workspace.reports / "trials").mkdir(exist_ok=True)
     (workspace.reports / "trials" / f"{first}.json").write_text("{", encoding="utf-8")
     page = write_and_read(workspace)
-    assert "torn: " in section_text(page, "models") and "odd: " in section_text(page, "models")
+    assert "torn: " in section_text(page, "experiments") and "odd: " in section_text(page, "experiments")
     assert "could not be rendered" not in page
-    assert "No predictions on new images yet" in section_text(page, "new_images")
+    assert "No new images have been classified." in section_text(page, "new_images")
     curve = (workspace.reports / "v001" / "figures-en" / f"steps-{first}.csv").read_text(encoding="utf-8")
     assert len(curve.splitlines()) == len(steps.read_text(encoding="utf-8").splitlines()) - 1
 
@@ -134,9 +140,9 @@ def test_unfinished_and_aborted_runs_are_listed(copied: Studied) -> None:
     """Unfinished runs are listed with what to do, aborted ones with their reason."""
     workspace, (first, _) = copied
     (workspace.runs / first / "done.json").unlink()
-    assert f"{first}: not finished; run its train command again" in section_text(write_and_read(workspace), "models")
+    assert f"{first}: not finished; run its train command again" in section_text(write_and_read(workspace), "experiments")
     (workspace.runs / first / "aborted.txt").write_text("the loss is NaN at step 3\n", encoding="utf-8")
-    assert f"{first}: aborted: the loss is NaN at step 3" in section_text(write_and_read(workspace), "models")
+    assert f"{first}: aborted: the loss is NaN at step 3" in section_text(write_and_read(workspace), "experiments")
 
 
 def test_missing_image_affects_only_its_map(copied: Studied) -> None:
@@ -166,7 +172,7 @@ def test_truncated_image_affects_only_its_map(copied: Studied) -> None:
     torn.write_bytes(torn.read_bytes()[:300])
     page = write_and_read(workspace)
     studied = section_text(page, "model_analysis")
-    assert "Right and wrong predictions" in studied and "Error patterns" in studied
+    assert "Confident right and wrong predictions" in studied and "Error patterns" in studied
     assert "2 images are left out: the files cannot be read" in studied
     assert "Map by grad-cam" in page.split('id="model_analysis"')[1]
 
@@ -239,7 +245,7 @@ def test_unexpected_errors_are_shown_in_their_place(copied: Studied, monkeypatch
     def broken(_: object) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("fototeca.analysis.report.page._cover", broken)
+    monkeypatch.setattr("fototeca.analysis.report.cover.render_cover", broken)
     monkeypatch.setitem(SECTIONS, "samples", broken)
     page = write_report(copied[0], "v001", lang="es").page.read_text(encoding="utf-8")
     assert page.count("No se pudo generar esta parte (ZeroDivisionError: division by zero)") == 2
@@ -253,11 +259,14 @@ def test_unreadable_new_images_are_listed(copied: Studied) -> None:
     (workspace.root / "broken.jpg").write_bytes(b"no image")
     predict_paths(workspace, first, [str(image), str(workspace.root / "broken.jpg")])
     content = section_text(write_and_read(workspace), "new_images")
-    assert f"1 new image classified by {first}; 0 are unlike the training images, 1 is a near-duplicate" in content
+    assert (
+        f"1 new image classified by {titles_of(workspace)[first]}; 0 are unlike the training images, 1 is a near-duplicate"
+        in content
+    )
     assert "broken.jpg" in content
     run = read_run(workspace, first)
     write_done(run, replace(run.metrics, seconds=0.1))
-    assert "No predictions on new images yet" in section_text(write_and_read(workspace), "new_images")
+    assert "No new images have been classified." in section_text(write_and_read(workspace), "new_images")
 
 
 def test_changed_manifest_is_rejected(copied: Studied) -> None:
@@ -307,12 +316,12 @@ def test_categories_without_validation_images(
     assert set(evaluation.absent) == {"red", "green", "olive"} - present
     assert evaluation.balanced_accuracy == pytest.approx(np.mean([evaluation.per_class[name].recall for name in present]))
     page = write_and_read(workspace)
-    assert "Right and wrong predictions" in section_text(page, "model_analysis")
+    assert "Confident right and wrong predictions" in section_text(page, "model_analysis")
     assert "Sanity checks by method" in section_text(page, "model_analysis")
 
 
 def test_ensembles_have_no_attribution_maps(copied: Studied, tmp_path: Path) -> None:
-    """Errors name what can be explained instead; the report analyzes single models only."""
+    """Errors name what can be explained instead; a report whose best run is an ensemble shows the maps of the other model."""
     workspace, runs = copied
     ensemble = make_ensemble(workspace, runs).id
     with pytest.raises(FototecaError, match="needs a network") as error:
@@ -320,7 +329,21 @@ def test_ensembles_have_no_attribution_maps(copied: Studied, tmp_path: Path) -> 
     assert "linear, logistic or svm head" in error.value.hint
     with pytest.raises(FototecaError, match="has no features of its own"):
         embed_run(workspace, ensemble, output=tmp_path)
-    assert f"Best model: {ensemble}" not in section_text(write_and_read(workspace), "model_analysis")
+    run = read_run(workspace, ensemble)
+    predictions, names = run.predictions("val"), run.categories
+    sure = np.eye(len(names), dtype=np.float32)[[names.index(label) for label in predictions.labels]]
+    write_predictions_csv(run, "val", predictions.image_ids, predictions.labels, sure)
+    for member in runs:
+        write_predictions_csv(
+            read_run(workspace, member), "val", predictions.image_ids, predictions.labels, np.roll(sure, 1, axis=1)
+        )
+    page = write_and_read(workspace)
+    content = section_text(page, "model_analysis")
+    assert "Best model: Ensemble of 2 models" in content and Texts.load("en")("attribution.ensemble") in content
+    assert "Map by saliency" in page.split('id="model_analysis"')[1]
+    assert re.search(
+        r"members \(parameters\) CNN · from scratch \([\d,]+\); CNN-CBAM · from scratch", section_text(page, "curves")
+    )
 
 
 def test_inapplicable_method_records_no_access(copied: Studied, first_image: Callable[[str], Path]) -> None:
@@ -348,7 +371,7 @@ def test_curves_of_nan_losses_are_omitted(copied: Studied) -> None:
     steps.write_text(
         "\n".join([head, *(re.sub(r"^(\d+),(\d+),[^,]*", r"\1,\2,nan", row) for row in rows)]) + "\n", encoding="utf-8"
     )
-    assert [figure.name for figure in curve_figures_of(run, Texts.load("en"))] == [f"epochs-{run.id}"]
+    assert [figure.name for figure in curve_figures_of(run, Texts.load("en"), "a run")] == [f"epochs-{run.id}"]
 
 
 def test_class_models_keep_explanation_rows(copied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -472,8 +495,9 @@ def test_multi_label_task(tmp_path: Path) -> None:
         texts = Texts.load(lang)
         legends = re.findall(r'<ul class="legend">.*?</ul>', page)
         both = {"left", "right", "left + right", texts("label.none")}
-        assert len(legends) == 2 and all({*re.findall(r"</svg> ([^<]+)<", one)} == both for one in legends)
-        assert len(set(re.findall(r'fill="(#\w+)"', legends[0]))) == 4 and "left|right" not in page
+        *_, one, two = legends
+        assert all({*re.findall(r"</svg> ([^<]+)<", legend)} == both for legend in (one, two))
+        assert len(set(re.findall(r'fill="(#\w+)"', one))) == 4 and "left|right" not in page
         assert page.count(texts("class.ap")) >= 2 and texts("metric.ap_macro") in page
         assert page.count(texts("confusion.multi")) == 3, "of both models on validation, and of one on test"
         assert texts("confusion.false_positive") in page

@@ -191,7 +191,8 @@ def test_numbers_in_text_link_to_their_row(studied: Studied, reports: tuple[Work
     sizes = [row["value"].split() for row in read_data_table(page, "split-sizes")]
     assert [int(size) for size, _ in sizes] == list(manifest.split_counts().values())
     assert links["figures-en/split-sizes.csv#row=2"][0].startswith(f"{sizes[0][0]} (")
-    linked_texts = set(re.findall(r'<(?:p|p class="note warn")>([^<]+) <a href="figures-en/([^"]+)#row=\d+">data</a></p>', text))
+    icon = r' <a class="csv" href="figures-en/([^"]+)#row=\d+"[^>]*>csv</a></p>'
+    linked_texts = set(re.findall(r'<(?:p|p class="note warn")>([^<]+)' + icon, text))
     difference = 100 * float(read_data_table(page, "generalization-gap")[0]["value"])
     assert (
         f"The difference is {difference:+.1f} points, within what chance alone can explain.",
@@ -206,7 +207,7 @@ def test_numbers_in_text_link_to_their_row(studied: Studied, reports: tuple[Work
     (new,) = read_data_table(page, "new-images")
     assert new["near_duplicate_split"] and new["near_duplicate_image_id"] in {row.image_id for row in manifest.rows}
     assert f"{new['label']} · {float(new['probability']):.0%}" in links["figures-en/new-images.csv#row=2"]
-    assert re.search(r'href="[^"]+/new-images/[^"]+\.json"', text)
+    assert re.search(r'title="Numbers: new-images.csv, from [^"]+/new-images/[^"]+\.json"', text)
     for run in studied[1]:
         maps = read_data_table(page, f"maps-{run}")
         assert {f"figures-en/maps-{run}.csv#row={number + 2}" for number in range(len(maps))} <= links.keys()
@@ -227,7 +228,7 @@ def test_cards_have_map_and_neighbors(reports: tuple[Workspace, dict[str, Path]]
     assert re.search(r"<span>\w+/\d+\.jpg</span>|>\s*\w+/\d+\.jpg\s*<", card), "the original file name"
     assert card.count("One of the nearest training images") == 3
     texts = Texts.load("en")
-    assert all(texts(f"{name}.title") in page for name in ("model_card", "datasheet", "ensemble_gains", "errors"))
+    assert all(texts(f"{name}.title") in page for name in ("model_card", "datasheet", "errors"))
     assert page.count("Image that maximizes the score of") >= 1
 
 
@@ -268,7 +269,7 @@ def render_last_section(workspace: Workspace) -> str:
 
 def _position_in_models(page: str, name: str) -> int:
     """Return the position of a run's first mention in the table of models."""
-    return page.index(name, page.index('id="models"'))
+    return page.index(f'title="{name}"', page.index('id="experiments"'))
 
 
 @pytest.mark.parametrize("width", [1400, 400])

@@ -12,14 +12,21 @@ import pytest
 
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.models import NEUTRAL, SETTINGS, render_models
+from fototeca.analysis.report.curves import render_curves
 from fototeca.analysis.report.reproducibility import render_reproducibility
+from fototeca.analysis.run_settings import NEUTRAL, SETTINGS
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig
 
 pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
+
+
+def run_cards(context: ReportContext) -> dict[str, str]:
+    """Return the card of each run by its id, without links."""
+    parts = re.split(r'<summary><span title="([^"]+)">', re.sub(r"</?a\b[^>]*>", "", render_curves(context)))
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def test_weights_paths_are_shortened(copied: Studied, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -65,11 +72,11 @@ def test_settings_without_effect_are_hidden(copied: Studied) -> None:
     document = json.loads(config.read_text(encoding="utf-8")) | {"regime": "features", "head": "svm"}
     config.write_text(json.dumps(document), encoding="utf-8")
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
-    content = {part.split("<")[0]: part for part in re.sub(r"</?a\b[^>]*>", "", render_models(context)).split("<summary>")[1:]}
+    content = run_cards(context)
     for name in ("epochs", "learning rate", "optimizer", "trained layers"):
         assert f"<dt>{name}</dt>" in content[second], name
         assert f"<dt>{name}</dt>" not in content[first], name
-    assert "<dt>seed</dt>" in content[first] and "<dt>classifier</dt><dd>svm</dd>" in content[first]
+    assert "<dt>seed</dt>" in content[first] and "<dt>classifier</dt><dd>SVM</dd>" in content[first]
 
 
 def test_distinguishing_settings_are_shown(copied: Studied) -> None:
@@ -93,7 +100,7 @@ def test_distinguishing_settings_are_shown(copied: Studied) -> None:
     config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | changed), encoding="utf-8")
     texts = Texts.load("en")
     context = ReportContext(workspace, read_manifest(workspace, "v001"), texts, workspace.reports)
-    content = {part.split("<")[0]: part for part in re.sub(r"</?a\b[^>]*>", "", render_models(context)).split("<summary>")[1:]}
+    content = run_cards(context)
     shown = {True: "yes", False: "no"}
     for name, value in changed.items():
         assert f"<dt>{texts(f'setting.{name}')}</dt><dd>{shown.get(value, value)}</dd>" in content[first]

@@ -11,7 +11,7 @@ import pytest
 from fototeca.analysis.evaluation.evaluate import evaluate_run
 from fototeca.analysis.evaluation.test_access_log import access_log_path, close_access, open_access, read_accesses
 from fototeca.analysis.i18n import Texts
-from fototeca.analysis.report import cards, model_analysis, page, test_section
+from fototeca.analysis.report import cards, cover, model_analysis, test_section
 from fototeca.analysis.report.context import ReportContext
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
@@ -33,7 +33,7 @@ def untested(copied: Studied) -> Studied:
 def render_texts(workspace: Workspace, lang: str = "en") -> tuple[str, str, str]:
     """Return the text of the test section, the cover and the cards."""
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load(lang), Path(workspace.reports / "v001"))
-    parts = test_section.render_test(context), page._cover(context), cards.render_cards(context)
+    parts = test_section.render_test(context), cover.render_cover(context), cards.render_cards(context)
     plain = [re.sub(r"[ \n]+", " ", re.sub(r"<[^>]+>", " ", part)) for part in parts]
     return plain[0], plain[1], plain[2]
 
@@ -95,23 +95,24 @@ def test_remarks_depend_on_runs_and_results(untested: Studied) -> None:
     workspace = untested[0]
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
     best, other = (run.id for run in context.ranked_runs)
+    best_name, other_name = context.run_name(best), context.run_name(other)
     evaluate_run(workspace, other, "test")
     test, cover, card = render_texts(workspace)
     assert "One model was evaluated, once" in test and "test accuracy, evaluated once" in cover
-    assert f"It is not the best run on validation; {best} is." in test and "Not evaluated on test." in card
+    assert f"It is not the best run on validation; {best_name} is." in test and "Not evaluated on test." in card
     close_access(workspace, open_access(workspace, "v001", other, "predict"), 1, None)
     assert "test accuracy, evaluated once" in render_texts(workspace)[1]
     evaluate_run(workspace, other, "test")
-    assert f"Only {other} was evaluated, 2 times" in render_texts(workspace)[0]
+    assert f"Only {other_name} was evaluated, 2 times" in render_texts(workspace)[0]
     close_access(workspace, open_access(workspace, "v001", other, "evaluate --tta"), 18, 0.123)
     assert "with 2 different results" in render_texts(workspace)[0]
     evaluate_run(workspace, best, "test")
     test, cover, card = render_texts(workspace)
     assert "4 times with 2 models" in test and "latest of 4 evaluations" in cover and "Evaluated on test once" in card
-    assert f"{best}, the best run on validation" in test
+    assert f"{best_name}, the best run on validation" in test
     access_log_path(workspace).unlink()
     for _ in range(2):
-        assert f"There are test predictions of {best} without a recorded access." in render_texts(workspace)[0]
+        assert f"There are test predictions of {best_name} without a recorded access." in render_texts(workspace)[0]
         accesses = read_accesses(workspace, "v001")
         assert [(access.run, access.purpose) for access in accesses] == [(best, "report")]
     shutil.rmtree(workspace.runs / other)
